@@ -1,0 +1,564 @@
+"""Rules that reach across an estate. Each yields findings; an estate with any is refused."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network
+from itertools import combinations
+
+from estate.federation import Distribution, OperatingSystem, Subsystem, SubsystemId
+from estate.hardware import SwitchTier
+from estate.host import KUBERNETES_ROLES, Host, Role
+from estate.model import Estate
+from estate.network import LISTENERS, Endpoint, Flow
+from estate.platform import SectorName
+from estate.problems import Finding, Location
+from estate.site import Environment
+
+Rule = Callable[[Estate], Iterator[Finding]]
+
+DOCUMENTATION_NETWORKS = tuple(
+    IPv4Network(text) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")
+)
+"""Addresses that stand for others in documents (RFC 5737)."""
+
+
+def check(estate: Estate) -> list[Finding]:
+    """Everything that is wrong with `estate`; empty when it may be used."""
+    return [finding for rule in RULES for finding in rule(estate)]
+
+
+def _repeated(
+    keys: Iterable[tuple[Hashable, Location]], say: Callable[[Hashable], str]
+) -> Iterator[Finding]:
+    seen: set[Hashable] = set()
+    for key, location in keys:
+        if key in seen:
+            yield Finding(location, say(key))
+        seen.add(key)
+
+
+def names_are_unique(estate: Estate) -> Iterator[Finding]:
+    """Nothing of one kind shares a name; racks, feeds, servers and switches share one name space."""
+    for kind in ("zones", "flows", "hosts", "sectors", "protections"):
+        items = getattr(estate, kind)
+        yield from _repeated(
+            ((item.name, (kind, index, "name")) for index, item in enumerate(items)),
+            lambda name, kind=kind: f"two {kind} are called '{name}'",  # type: ignore[misc]
+        )
+    yield from _repeated(
+        (
+            (item.name, (kind, index, "name"))
+            for kind in ("data_centres", "servers", "switches")
+            for index, item in enumerate(getattr(estate, kind))
+        ),
+        lambda name: f"two pieces of hardware are called '{name}'",
+    )
+    yield from _repeated(
+        (
+            (rack.name, ("data_centres", d, "racks", r, "name"))
+            for d, centre in enumerate(estate.data_centres)
+            for r, rack in enumerate(centre.racks)
+        ),
+        lambda name: f"two racks are called '{name}'",
+    )
+    yield from _repeated(
+        (
+            (database.name, ("postgresql", "databases", index, "name"))
+            for index, database in enumerate(estate.postgresql.databases)
+        ),
+        lambda name: f"two databases are called '{name}'",
+    )
+
+
+def addresses_are_unique(estate: Estate) -> Iterator[Finding]:
+    """No two hosts, BMCs or switches share an address, nor a host a gateway's unless it is a router."""
+    used: list[tuple[IPv4Address, Location]] = []
+    for index, host in enumerate(estate.hosts):
+        used.append((host.address, ("hosts", index, "address")))
+        used.extend((address, ("hosts", index, "legs", zone)) for zone, address in host.legs.items())
+    used.extend((s.bmc.address, ("servers", i, "bmc", "address")) for i, s in enumerate(estate.servers))
+    used.extend(
+        (s.management_address, ("switches", i, "management_address"))
+        for i, s in enumerate(estate.switches)
+    )
+    yield from _repeated(used, lambda address: f"address {address} is used twice")
+    gateways = {zone.gateway: zone.name for zone in estate.zones}
+    for index, host in enumerate(estate.hosts):
+        if not host.has(Role.ROUTER) and host.address in gateways:
+            yield Finding(
+                ("hosts", index, "address"),
+                f"address {host.address} is the gateway of zone '{gateways[host.address]}'",
+            )
+
+
+def addresses_lie_in_their_networks(estate: Estate) -> Iterator[Finding]:
+    """A host's address lies in its zone, a gateway in its zone, a zone in the site."""
+    zones = {zone.name: zone for zone in estate.zones}
+    for index, zone in enumerate(estate.zones):
+        if not zone.network.subnet_of(estate.site.network):
+            yield Finding(
+                ("zones", index, "network"),
+                f"zone '{zone.name}' ({zone.network}) isn't inside the site's {estate.site.network}",
+            )
+        if zone.gateway not in zone.network:
+            yield Finding(
+                ("zones", index, "gateway"),
+                f"gateway {zone.gateway} isn't inside zone '{zone.name}' ({zone.network})",
+            )
+    for index, host in enumerate(estate.hosts):
+        places = [(host.zone, host.address, ("hosts", index, "address"), ("hosts", index, "zone"))]
+        places += [
+            (name, address, ("hosts", index, "legs", name), ("hosts", index, "legs", name))
+            for name, address in host.legs.items()
+        ]
+        for name, address, at_address, at_zone in places:
+            zone = zones.get(name)
+            if zone is None:
+                yield Finding(at_zone, f"host '{host.name}' is in zone '{name}', which doesn't exist")
+            elif address not in zone.network:
+                yield Finding(
+                    at_address,
+                    f"address {address} of '{host.name}' is outside zone '{name}' ({zone.network})",
+                )
+            elif address in (zone.network.network_address, zone.network.broadcast_address):
+                yield Finding(at_address, f"address {address} of '{host.name}' can't be a host's")
+
+
+def networks_do_not_overlap(estate: Estate) -> Iterator[Finding]:
+    """Zones, pods and services have addresses of their own."""
+    networks: list[tuple[str, IPv4Network, Location]] = [
+        (f"zone '{zone.name}'", zone.network, ("zones", index, "network"))
+        for index, zone in enumerate(estate.zones)
+    ]
+    cluster = estate.kubernetes
+    networks.append(("the pod network", cluster.pod_network, ("kubernetes", "pod_network")))
+    networks.append(("the service network", cluster.service_network, ("kubernetes", "service_network")))
+    for (name, network, _), (other, second, location) in combinations(networks, 2):
+        if network.overlaps(second):
+            yield Finding(location, f"{other} ({second}) overlaps {name} ({network})")
+    nodes = [
+        (host, index) for index, host in enumerate(estate.hosts) if not KUBERNETES_ROLES.isdisjoint(host.roles)
+    ]
+    for host, index in nodes:
+        if host.pod_network is None:
+            yield Finding(("hosts", index), f"node '{host.name}' has no pod_network")
+        elif not host.pod_network.subnet_of(cluster.pod_network):
+            yield Finding(
+                ("hosts", index, "pod_network"),
+                f"pods of '{host.name}' ({host.pod_network}) lie outside {cluster.pod_network}",
+            )
+    for (host, _), (second_host, index) in combinations(nodes, 2):
+        first, second_network = host.pod_network, second_host.pod_network
+        if first is not None and second_network is not None and first.overlaps(second_network):
+            yield Finding(
+                ("hosts", index, "pod_network"),
+                f"pods of '{second_host.name}' ({second_network}) overlap those of '{host.name}'",
+            )
+    for index, host in enumerate(estate.hosts):
+        if host.pod_network is not None and KUBERNETES_ROLES.isdisjoint(host.roles):
+            yield Finding(
+                ("hosts", index, "pod_network"), f"'{host.name}' isn't a node and can't have pods"
+            )
+
+
+def only_routers_have_legs(estate: Estate) -> Iterator[Finding]:
+    """A host in two zones would join them past the filter."""
+    for index, host in enumerate(estate.hosts):
+        if host.legs and not host.has(Role.ROUTER):
+            yield Finding(
+                ("hosts", index, "legs"), f"'{host.name}' isn't a router and can't stand in several zones"
+            )
+
+
+def roles_are_filled(estate: Estate) -> Iterator[Finding]:
+    """Every role that the platform needs has a host."""
+    needed = (
+        Role.CERTIFICATE_AUTHORITY,
+        Role.POSTGRESQL,
+        Role.REGISTRY,
+        Role.MONITORING,
+        Role.KUBERNETES_CONTROL_PLANE,
+        Role.KUBERNETES_WORKER,
+        Role.LOAD_BALANCER,
+        Role.CENTRAL_SERVER,
+        Role.SECURITY_SERVER,
+    )
+    for role in needed:
+        if not estate.hosts_with(role):
+            yield Finding(("hosts",), f"no host has the role '{role}'")
+    exchange = {Role.CENTRAL_SERVER, Role.SECURITY_SERVER}
+    for index, host in enumerate(estate.hosts):
+        if exchange <= set(host.roles):
+            yield Finding(
+                ("hosts", index, "roles"),
+                f"'{host.name}' can't be central and security server: their packages conflict",
+            )
+
+
+def quorums_are_odd(estate: Estate) -> Iterator[Finding]:
+    """An even number of etcd members survives no more losses than one fewer, and can split in half."""
+    members = estate.hosts_with(Role.KUBERNETES_CONTROL_PLANE)
+    if len(members) % 2 == 0 and members:
+        index = estate.hosts.index(members[-1])
+        yield Finding(
+            ("hosts", index, "roles"),
+            f"{len(members)} control planes make an even etcd quorum; use an odd number",
+        )
+
+
+def quorums_survive_a_loss(estate: Estate) -> Iterator[Finding]:
+    """No rack and no power feed carries a majority of a quorum's members."""
+    servers = {server.name: server for server in estate.servers}
+    for role in (Role.KUBERNETES_CONTROL_PLANE, Role.POSTGRESQL):
+        members = [host for host in estate.hosts_with(role) if host.server in servers]
+        if len(members) < 3:
+            continue
+        racks: dict[str, list[Host]] = defaultdict(list)
+        feeds: dict[str, list[Host]] = defaultdict(list)
+        for host in members:
+            server = servers[host.server or ""]
+            racks[server.rack].append(host)
+            if len(set(server.power_feeds)) == 1:
+                feeds[server.power_feeds[0]].append(host)
+        for kind, groups in (("rack", racks), ("power feed", feeds)):
+            for name, group in groups.items():
+                if len(group) * 2 >= len(members) or (kind == "rack" and len(group) > 1):
+                    first, second = group[0].name, group[-1].name
+                    yield Finding(
+                        ("hosts", estate.hosts.index(group[-1]), "server"),
+                        f"'{first}' and '{second}' of quorum '{role}' share {kind} '{name}'",
+                    )
+
+
+def hardware_exists_and_fits(estate: Estate) -> Iterator[Finding]:
+    """Racks, feeds and servers that are named exist, and nothing stands in another's place."""
+    racks = {rack.name: (rack, centre) for centre in estate.data_centres for rack in centre.racks}
+    for d, centre in enumerate(estate.data_centres):
+        feeds = {feed.name for feed in centre.power_feeds}
+        for r, rack in enumerate(centre.racks):
+            for feed in rack.power_feeds:
+                if feed not in feeds:
+                    yield Finding(
+                        ("data_centres", d, "racks", r, "power_feeds"),
+                        f"rack '{rack.name}' names power feed '{feed}', which '{centre.name}' lacks",
+                    )
+    taken: dict[tuple[str, int], str] = {}
+    draws: dict[str, int] = defaultdict(int)
+    for kind in ("servers", "switches"):
+        for index, device in enumerate(getattr(estate, kind)):
+            location: Location = (kind, index)
+            if device.rack not in racks:
+                yield Finding((*location, "rack"), f"rack '{device.rack}' of '{device.name}' doesn't exist")
+                continue
+            rack, _ = racks[device.rack]
+            for feed in device.power_feeds:
+                draws[feed] += device.draw_watts
+                if feed not in rack.power_feeds:
+                    yield Finding(
+                        (*location, "power_feeds"),
+                        f"'{device.name}' takes power feed '{feed}', which rack '{rack.name}' lacks",
+                    )
+            for unit in range(device.unit, device.unit + device.height_units):
+                if unit > rack.height_units:
+                    yield Finding(
+                        (*location, "unit"), f"'{device.name}' stands above the top of rack '{rack.name}'"
+                    )
+                    break
+                if (other := taken.get((rack.name, unit))) is not None:
+                    yield Finding(
+                        (*location, "unit"),
+                        f"'{device.name}' and '{other}' both take unit {unit} of rack '{rack.name}'",
+                    )
+                    break
+                taken[rack.name, unit] = device.name
+    for d, centre in enumerate(estate.data_centres):
+        for f, feed_of_centre in enumerate(centre.power_feeds):
+            # Either feed of a pair must carry the whole load when the other one fails.
+            if (drawn := draws[feed_of_centre.name]) > feed_of_centre.capacity_watts:
+                yield Finding(
+                    ("data_centres", d, "power_feeds", f, "capacity_watts"),
+                    f"feed '{feed_of_centre.name}' carries {drawn} W of {feed_of_centre.capacity_watts} W",
+                )
+    servers = {server.name for server in estate.servers}
+    for index, host in enumerate(estate.hosts):
+        if host.server is not None and host.server not in servers:
+            yield Finding(
+                ("hosts", index, "server"), f"server '{host.server}' of '{host.name}' doesn't exist"
+            )
+
+
+def links_join_ports_once(estate: Estate) -> Iterator[Finding]:
+    """A cable joins two things that exist, and a port takes one cable."""
+    nics = {(server.name, nic.name) for server in estate.servers for nic in server.nics}
+    switches = {switch.name: switch for switch in estate.switches}
+    ends: list[tuple[Hashable, Location]] = []
+    for index, link in enumerate(estate.links):
+        for side, end in (("a", link.a), ("b", link.b)):
+            location: Location = ("links", index, side)
+            ends.append(((end.device, end.port), location))
+            if end.device not in switches and (end.device, end.port) not in nics:
+                yield Finding(location, f"there is no port '{end.port}' on '{end.device}'")
+        tiers = {switches[end.device].tier for end in (link.a, link.b) if end.device in switches}
+        if tiers == {SwitchTier.SPINE} or (SwitchTier.SPINE in tiers and len(tiers) == 1):
+            yield Finding(("links", index), "a spine is joined to leaves only (RFC 7938 section 3.2)")
+    yield from _repeated(ends, lambda key: f"port {key} has two cables")
+
+
+def flows_are_allowed(estate: Estate) -> Iterator[Finding]:
+    """A flow names things that exist and enters only zones that its source zones reach."""
+    zones = {zone.name: zone for zone in estate.zones}
+    hosts = {host.name for host in estate.hosts}
+    for index, flow in enumerate(estate.flows):
+        location: Location = ("flows", index)
+        source = flow.source
+        unknown = [name for name in source.zones if name not in zones]
+        for name in unknown:
+            yield Finding((*location, "source"), f"flow '{flow.name}' starts in zone '{name}', which doesn't exist")
+        for name in (*source.hosts, *flow.hosts):
+            if name not in hosts:
+                unknown.append(name)
+                yield Finding(location, f"flow '{flow.name}' names host '{name}', which doesn't exist")
+        if not (source.zones or source.roles or source.hosts or source.administration):
+            yield Finding((*location, "source"), f"flow '{flow.name}' has no source")
+        if unknown:
+            continue
+        starts = _source_zones(estate, flow)
+        reported: set[tuple[str, str]] = set()
+        found = False
+        for host, endpoint, _ in estate.destinations(flow):
+            found = True
+            for start in starts:
+                pair = (start, host.zone)
+                if start != host.zone and host.zone not in zones[start].reaches and pair not in reported:
+                    reported.add(pair)
+                    yield Finding(
+                        location,
+                        f"flow '{flow.name}' leads to {endpoint} from zone '{start}' into '{host.zone}', "
+                        f"but '{start}' doesn't reach '{host.zone}'",
+                    )
+        if not found:
+            yield Finding((*location, "to"), f"flow '{flow.name}' leads to no host")
+    for index, zone in enumerate(estate.zones):
+        for name in zone.reaches:
+            if name not in zones:
+                yield Finding(
+                    ("zones", index, "reaches"), f"zone '{zone.name}' reaches '{name}', which doesn't exist"
+                )
+
+
+def _source_zones(estate: Estate, flow: Flow) -> set[str]:
+    """Zones in which a flow's senders stand. Operators are trusted by address, not by zone."""
+    zones = set(flow.source.zones)
+    for host in estate.hosts:
+        if host.has(Role.ROUTER):
+            continue
+        if host.name in flow.source.hosts or not set(flow.source.roles).isdisjoint(host.roles):
+            zones.add(host.zone)
+    return zones
+
+
+def federation_is_consistent(estate: Estate) -> Iterator[Finding]:
+    """Members, subsystems, servers and services refer to one another correctly."""
+    federation = estate.federation
+    at: Location = ("federation",)
+    classes = {item.code for item in federation.member_classes}
+    codes = {member.code for member in federation.members}
+    servers = {server.host for server in federation.security_servers}
+    sectors = {sector.name.value for sector in estate.sectors}
+    exchange = {host.name for host in estate.hosts_with(Role.SECURITY_SERVER)}
+    yield from _repeated(
+        (((m.member_class, m.code), (*at, "members", i, "code")) for i, m in enumerate(federation.members)),
+        lambda key: f"two members are {key}",
+    )
+    yield from _repeated(
+        (((s.owner, s.code), (*at, "security_servers", i)) for i, s in enumerate(federation.security_servers)),
+        lambda key: f"two security servers are {key}",
+    )
+    for m, member in enumerate(federation.members):
+        if member.member_class not in classes:
+            yield Finding(
+                (*at, "members", m, "member_class"), f"member class '{member.member_class}' doesn't exist"
+            )
+        yield from _repeated(
+            ((s.code, (*at, "members", m, "subsystems", i)) for i, s in enumerate(member.subsystems)),
+            lambda code, m=member: f"member '{m.code}' has two subsystems '{code}'",  # type: ignore[misc]
+        )
+        for s, subsystem in enumerate(member.subsystems):
+            where = (*at, "members", m, "subsystems", s)
+            if subsystem.security_server not in servers:
+                yield Finding(
+                    (*where, "security_server"),
+                    f"subsystem '{subsystem.code}' is on '{subsystem.security_server}', "
+                    "which isn't a security server of the federation",
+                )
+            for v, service in enumerate(subsystem.services):
+                if service.sector not in sectors:
+                    yield Finding(
+                        (*where, "services", v, "sector"),
+                        f"service '{service.code}' leads to sector '{service.sector}', which doesn't exist",
+                    )
+    for index, server in enumerate(federation.security_servers):
+        if server.host not in exchange:
+            yield Finding(
+                (*at, "security_servers", index, "host"),
+                f"'{server.host}' isn't a host with the role 'security_server'",
+            )
+        if server.owner not in codes:
+            yield Finding(
+                (*at, "security_servers", index, "owner"), f"owner '{server.owner}' isn't a member"
+            )
+    if federation.central_server not in {h.name for h in estate.hosts_with(Role.CENTRAL_SERVER)}:
+        yield Finding((*at, "central_server"), f"'{federation.central_server}' isn't a central server")
+    subsystems = federation.subsystems()
+    yield from _known(subsystems, federation.management.provider, (*at, "management", "provider"))
+    if federation.management.security_server not in servers:
+        yield Finding(
+            (*at, "management", "security_server"),
+            f"'{federation.management.security_server}' isn't a security server of the federation",
+        )
+    yield from _known(subsystems, estate.portal.client, ("portal", "client"))
+    if federation.configuration_lifetime < 2 * federation.configuration_interval:
+        yield Finding(
+            (*at, "configuration_lifetime"),
+            "a configuration must outlive two intervals, or one missed generation stops the exchange",
+        )
+
+
+def _known(
+    subsystems: dict[SubsystemId, Subsystem], text: str, location: Location
+) -> Iterator[Finding]:
+    if SubsystemId.parse(text) not in subsystems:
+        yield Finding(location, f"subsystem '{text}' doesn't exist")
+
+
+def access_rights_lead_somewhere(estate: Estate) -> Iterator[Finding]:
+    """A right is given once, to a subsystem that exists, for services that somebody offers."""
+    subsystems = estate.federation.subsystems()
+    given: list[tuple[Hashable, Location]] = []
+    for index, right in enumerate(estate.federation.access_rights):
+        location: Location = ("federation", "access_rights", index)
+        yield from _known(subsystems, right.client, (*location, "client"))
+        provider = subsystems.get(SubsystemId.parse(right.provider))
+        if provider is None:
+            yield Finding((*location, "provider"), f"subsystem '{right.provider}' doesn't exist")
+            continue
+        offered = {service.code for service in provider.services}
+        for s, code in enumerate(right.services):
+            given.append(((right.client, right.provider, code), (*location, "services", s)))
+            if code not in offered:
+                yield Finding(
+                    (*location, "services", s),
+                    f"access right to service '{code}', which '{right.provider}' doesn't offer",
+                )
+    yield from _repeated(given, lambda key: f"the right {key} is given twice")
+
+
+def exchange_software_is_supported(estate: Estate) -> Iterator[Finding]:
+    """X-Road 7.8 runs on Ubuntu 22.04/24.04 and RHEL 8/9; the simulator only outside production."""
+    federation = estate.federation
+    simulated = federation.distribution is Distribution.SIMULATOR
+    if simulated and estate.site.environment is Environment.PRODUCTION:
+        yield Finding(("federation", "distribution"), "the simulator is test equipment, not for production")
+    if not simulated:
+        if federation.operating_system is OperatingSystem.DEBIAN_13:
+            yield Finding(
+                ("federation", "operating_system"), "X-Road has no packages for Debian: use Ubuntu or RHEL"
+            )
+        if federation.repository is None:
+            yield Finding(("federation",), "X-Road's packages need a 'repository'")
+
+
+def platform_is_consistent(estate: Estate) -> Iterator[Finding]:
+    """Databases, images and ports that are named exist and aren't shared."""
+    databases = {database.name for database in estate.postgresql.databases}
+    zones = {zone.name for zone in estate.zones}
+    for index, database in enumerate(estate.postgresql.databases):
+        location: Location = ("postgresql", "databases", index)
+        for zone in database.from_zones:
+            if zone not in zones:
+                yield Finding((*location, "from_zones"), f"zone '{zone}' doesn't exist")
+    ports: list[tuple[Hashable, Location]] = [(estate.portal.node_port, ("portal", "node_port"))]
+    for index, sector in enumerate(estate.sectors):
+        ports.append((sector.node_port, ("sectors", index, "node_port")))
+        if sector.database not in databases:
+            yield Finding(("sectors", index, "database"), f"database '{sector.database}' doesn't exist")
+        if sector.node_port not in LISTENERS[Endpoint.SECTOR_NODE_PORTS].ports:
+            yield Finding(
+                ("sectors", index, "node_port"), f"port {sector.node_port} isn't among the sectors' ports"
+            )
+    yield from _repeated(ports, lambda port: f"node port {port} is used twice")
+    if estate.portal.database not in databases:
+        yield Finding(("portal", "database"), f"database '{estate.portal.database}' doesn't exist")
+    if estate.portal.node_port not in LISTENERS[Endpoint.PORTAL_NODE_PORT].ports:
+        yield Finding(("portal", "node_port"), f"port {estate.portal.node_port} isn't the portal's")
+    if estate.portal.security_server not in {s.host for s in estate.federation.security_servers}:
+        yield Finding(
+            ("portal", "security_server"),
+            f"'{estate.portal.security_server}' isn't a security server of the federation",
+        )
+    for name in REQUIRED_IMAGES:
+        if name not in estate.images:
+            yield Finding(("images",), f"image '{name}' is missing")
+    addresses = {host.address for host in estate.hosts_with(Role.KUBERNETES_CONTROL_PLANE)}
+    if estate.kubernetes.api_address not in addresses and len(addresses) == 1:
+        yield Finding(
+            ("kubernetes", "api_address"), "with one control plane the API's address is that host's"
+        )
+
+
+REQUIRED_IMAGES = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "etcd",
+    "coredns",
+    "pause",
+    "portal",
+    "sector-system",
+)
+"""Images that the cluster and the platform run."""
+
+
+def production_is_complete(estate: Estate) -> Iterator[Finding]:
+    """In production: all eight sectors, no lab shortcuts, digests, documentation addresses only in templates."""
+    if estate.site.environment is not Environment.PRODUCTION:
+        return
+    missing = sorted(set(SectorName) - {sector.name for sector in estate.sectors})
+    for name in missing:
+        yield Finding(("sectors",), f"sector '{name}' is missing")
+    if estate.kubernetes.nodes_are_containers:
+        yield Finding(("kubernetes", "nodes_are_containers"), "only a lab's nodes are containers")
+    for index, host in enumerate(estate.hosts):
+        if host.server is None:
+            yield Finding(("hosts", index), f"'{host.name}' names no server")
+    for name, image in estate.images.items():
+        if image.digest is None and not estate.site.template:
+            yield Finding(("images", name), f"image '{name}' has no digest")
+    documented = any(estate.site.network.overlaps(network) for network in DOCUMENTATION_NETWORKS)
+    if documented and not estate.site.template:
+        yield Finding(
+            ("site", "network"), f"{estate.site.network} is for documentation (RFC 5737): set real addresses"
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    names_are_unique,
+    addresses_are_unique,
+    addresses_lie_in_their_networks,
+    networks_do_not_overlap,
+    only_routers_have_legs,
+    roles_are_filled,
+    quorums_are_odd,
+    quorums_survive_a_loss,
+    hardware_exists_and_fits,
+    links_join_ports_once,
+    flows_are_allowed,
+    federation_is_consistent,
+    access_rights_lead_somewhere,
+    exchange_software_is_supported,
+    platform_is_consistent,
+    production_is_complete,
+)

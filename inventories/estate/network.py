@@ -1,0 +1,115 @@
+"""Zones, and the flows that may cross between them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from estate.host import Role
+from estate.types import IPv4Address, IPv4Network, Model, Name, Port, Protocol
+
+
+class Zone(Model):
+    """A network whose hosts share one level of trust; traffic between zones is filtered."""
+
+    name: Name
+    network: IPv4Network
+    gateway: IPv4Address
+    purpose: str = Field(min_length=1)
+    reaches: tuple[Name, ...] = ()
+    """Zones that flows from here may enter. A flow elsewhere is refused."""
+
+
+class Endpoint(StrEnum):
+    """A service that a host offers on the network because of its role."""
+
+    SSH = "ssh"
+    NODE_METRICS = "node_metrics"
+    INFRASTRUCTURE_TLS = "infrastructure_tls"
+    TRUST_SERVICES = "trust_services"
+    POSTGRESQL = "postgresql"
+    REGISTRY = "registry"
+    KUBERNETES_API = "kubernetes_api"
+    KUBELET = "kubelet"
+    PORTAL_NODE_PORT = "portal_node_port"
+    SECTOR_NODE_PORTS = "sector_node_ports"
+    HTTPS = "https"
+    LOAD_BALANCER_METRICS = "load_balancer_metrics"
+    PROMETHEUS = "prometheus"
+    ALERTMANAGER = "alertmanager"
+    ADMIN_API = "admin_api"
+    GLOBAL_CONFIGURATION = "global_configuration"
+    REGISTRATION = "registration"
+    MANAGEMENT_SERVICES = "management_services"
+    MESSAGE_TRANSPORT = "message_transport"
+    OCSP_RESPONSES = "ocsp_responses"
+    INFORMATION_SYSTEMS = "information_systems"
+    HEALTH = "health"
+
+
+class Listener(Model):
+    """Where an endpoint listens. `roles` is empty when every host offers it."""
+
+    ports: tuple[Port, ...]
+    roles: frozenset[Role] = frozenset()
+    protocol: Protocol = Protocol.TCP
+
+    @property
+    def port(self) -> int:
+        """The first port, for endpoints that have one."""
+        return self.ports[0]
+
+
+_KUBERNETES = frozenset({Role.KUBERNETES_CONTROL_PLANE, Role.KUBERNETES_WORKER})
+_XROAD = frozenset({Role.CENTRAL_SERVER, Role.SECURITY_SERVER})
+
+LISTENERS: dict[Endpoint, Listener] = {
+    Endpoint.SSH: Listener(ports=(22,)),
+    Endpoint.NODE_METRICS: Listener(ports=(9100,)),
+    Endpoint.INFRASTRUCTURE_TLS: Listener(ports=(9443,), roles=frozenset({Role.CERTIFICATE_AUTHORITY})),
+    Endpoint.TRUST_SERVICES: Listener(ports=(9444,), roles=frozenset({Role.CERTIFICATE_AUTHORITY})),
+    Endpoint.POSTGRESQL: Listener(ports=(5432,), roles=frozenset({Role.POSTGRESQL})),
+    Endpoint.REGISTRY: Listener(ports=(5000,), roles=frozenset({Role.REGISTRY})),
+    Endpoint.KUBERNETES_API: Listener(ports=(6443,), roles=frozenset({Role.KUBERNETES_CONTROL_PLANE})),
+    Endpoint.KUBELET: Listener(ports=(10250,), roles=_KUBERNETES),
+    Endpoint.PORTAL_NODE_PORT: Listener(ports=(30080,), roles=frozenset({Role.KUBERNETES_WORKER})),
+    Endpoint.SECTOR_NODE_PORTS: Listener(
+        ports=tuple(range(30081, 30089)), roles=frozenset({Role.KUBERNETES_WORKER})
+    ),
+    Endpoint.HTTPS: Listener(ports=(443,), roles=frozenset({Role.LOAD_BALANCER})),
+    Endpoint.LOAD_BALANCER_METRICS: Listener(ports=(8404,), roles=frozenset({Role.LOAD_BALANCER})),
+    Endpoint.PROMETHEUS: Listener(ports=(9090,), roles=frozenset({Role.MONITORING})),
+    Endpoint.ALERTMANAGER: Listener(ports=(9093,), roles=frozenset({Role.MONITORING})),
+    # X-Road's ports: ig-cs and ig-ss, "Network ports" (information systems on 8080/8443 since 7.4).
+    Endpoint.ADMIN_API: Listener(ports=(4000,), roles=_XROAD),
+    Endpoint.GLOBAL_CONFIGURATION: Listener(ports=(80, 443), roles=frozenset({Role.CENTRAL_SERVER})),
+    Endpoint.REGISTRATION: Listener(ports=(4001,), roles=frozenset({Role.CENTRAL_SERVER})),
+    Endpoint.MANAGEMENT_SERVICES: Listener(ports=(4002,), roles=frozenset({Role.CENTRAL_SERVER})),
+    Endpoint.MESSAGE_TRANSPORT: Listener(ports=(5500,), roles=frozenset({Role.SECURITY_SERVER})),
+    Endpoint.OCSP_RESPONSES: Listener(ports=(5577,), roles=frozenset({Role.SECURITY_SERVER})),
+    Endpoint.INFORMATION_SYSTEMS: Listener(ports=(8080, 8443), roles=frozenset({Role.SECURITY_SERVER})),
+    Endpoint.HEALTH: Listener(ports=(5588,), roles=frozenset({Role.SECURITY_SERVER})),
+}
+"""The one home of every well-known port."""
+
+
+class Source(Model):
+    """Who may open a flow: any of the zones, roles or hosts named, and the operators if they are."""
+
+    zones: tuple[Name, ...] = ()
+    roles: tuple[Role, ...] = ()
+    hosts: tuple[Name, ...] = ()
+    administration: bool = False
+    """The addresses from which operators and the programs that they start reach the site."""
+
+
+class Flow(Model):
+    """Traffic that the site allows; all other traffic is dropped."""
+
+    name: Name
+    source: Source
+    to: tuple[Endpoint, ...] = Field(min_length=1)
+    hosts: tuple[Name, ...] = ()
+    """Narrows the destination to these hosts; empty: every host that offers the endpoint."""
+    reason: str = Field(min_length=1)

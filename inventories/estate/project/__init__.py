@@ -1,0 +1,1 @@
+"""Pure projections of the estate: what each tool needs, computed and never typed twice."""

@@ -1,0 +1,74 @@
+"""Which secrets a site needs. Values live in the secret store of a deployment, never in the estate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic import Field
+
+from estate.types import Model, Name
+
+
+class Secret(Model):
+    """A secret by name, with what it opens."""
+
+    name: Name
+    description: str = Field(min_length=1)
+    length: int = Field(default=32, ge=12, le=128)
+    """Characters to generate: letters of both cases and digits (X-Road's PIN policy wants three classes)."""
+    generated: bool = True
+    """False where a person must bring it, such as the credentials of existing hardware."""
+
+
+def database_password(database: str) -> str:
+    """The secret that holds the password of a database's owner."""
+    return f"database-{database.replace('_', '-')}"
+
+
+def pin(host: str) -> str:
+    """The secret that holds the software token PIN of a central or security server."""
+    return f"xroad-pin-{host}"
+
+
+def admin_password(host: str) -> str:
+    """The secret that holds the password of a central or security server's admin account."""
+    return f"xroad-admin-{host}"
+
+
+def api_key(host: str) -> str:
+    """The secret in which an admin API key, made on the host, is kept for the federation program."""
+    return f"xroad-api-key-{host}"
+
+
+STANDING = (
+    Secret(name="root-key", description="Passphrase of the root CA's key"),
+    Secret(name="trust-services-key", description="Passphrase of the trust services CA's key"),
+    Secret(name="trust-services-authentication", description="Orders X-Road authentication certificates"),
+    Secret(name="trust-services-signing", description="Orders X-Road signing certificates"),
+    Secret(name="infrastructure-tls-key", description="Passphrase of the infrastructure TLS CA's key"),
+    Secret(name="infrastructure-tls-hosts", description="Enrols hosts at the infrastructure TLS CA"),
+    Secret(name="registry-push", description="Password of the registry account that publishes images"),
+    Secret(name="registry-pull", description="Password of the registry account that nodes pull with"),
+    Secret(name="pulumi-passphrase", description="Encrypts secrets in the state of the programs"),
+    Secret(name="portal-django-key", description="Signs the portal's sessions", length=64),
+)
+"""Secrets of every site."""
+
+
+def secrets_of(
+    databases: Iterable[str], exchange_hosts: Iterable[str], bmc_credentials: Iterable[str]
+) -> tuple[Secret, ...]:
+    """The standing secrets and those that the named objects bring."""
+    found = list(STANDING)
+    for database in databases:
+        found.append(
+            Secret(name=database_password(database), description=f"Password of database '{database}'")
+        )
+    for host in exchange_hosts:
+        found.append(Secret(name=pin(host), description=f"Software token PIN of '{host}'"))
+        found.append(Secret(name=admin_password(host), description=f"Admin account of '{host}'"))
+    for name in bmc_credentials:
+        found.append(
+            Secret(name=name, description="Account of baseboard controllers", generated=False)
+        )
+    return tuple(found)
