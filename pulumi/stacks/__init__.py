@@ -1,0 +1,1 @@
+"""Components and providers of the platform's Pulumi programs."""

@@ -1,0 +1,1 @@
+"""Resource providers that the Pulumi engine starts from PATH."""
