@@ -97,10 +97,11 @@ def addresses_lie_in_their_networks(estate: Estate) -> Iterator[Finding]:
     """A host's address lies in its zone, a gateway in its zone, a zone in the site."""
     zones = {zone.name: zone for zone in estate.zones}
     for index, zone in enumerate(estate.zones):
-        if not zone.network.subnet_of(estate.site.network):
+        networks = [net for net in (estate.site.network, estate.site.public_network) if net is not None]
+        if not any(zone.network.subnet_of(network) for network in networks):
             yield Finding(
                 ("zones", index, "network"),
-                f"zone '{zone.name}' ({zone.network}) isn't inside the site's {estate.site.network}",
+                f"zone '{zone.name}' ({zone.network}) isn't inside the site's {' or '.join(map(str, networks))}",
             )
         if zone.gateway not in zone.network:
             yield Finding(
@@ -537,11 +538,11 @@ def production_is_complete(estate: Estate) -> Iterator[Finding]:
     for name, image in estate.images.items():
         if image.digest is None and not estate.site.template:
             yield Finding(("images", name), f"image '{name}' has no digest")
-    documented = any(estate.site.network.overlaps(network) for network in DOCUMENTATION_NETWORKS)
-    if documented and not estate.site.template:
-        yield Finding(
-            ("site", "network"), f"{estate.site.network} is for documentation (RFC 5737): set real addresses"
-        )
+    for field in ("network", "public_network"):
+        network = getattr(estate.site, field)
+        documented = network is not None and any(network.overlaps(other) for other in DOCUMENTATION_NETWORKS)
+        if documented and not estate.site.template:
+            yield Finding(("site", field), f"{network} is for documentation (RFC 5737): set real addresses")
 
 
 RULES: tuple[Rule, ...] = (

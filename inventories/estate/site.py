@@ -35,7 +35,9 @@ class Site(Model):
     """True while the addresses are documentation ranges (RFC 5737): apply refuses it."""
     domain: DomainName
     network: IPv4Network
-    """Covers every zone, pod and service address of the site."""
+    """Covers every internal zone, pod and service address of the site."""
+    public_network: IPv4Network | None = None
+    """Addresses that the Internet reaches, if the site has any of its own."""
     administration: tuple[IPv4Network, ...] = Field(min_length=1)
     """Where operators, and the programs that they start, connect from."""
     time_zone: str = "Africa/Porto-Novo"
