@@ -1,0 +1,1 @@
+"""The tool chain: node image, package mirror, binaries, packages and container images, built once into a cache."""
