@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 
 from estate.federation import Distribution, OperatingSystem, Subsystem, SubsystemId
-from estate.hardware import SwitchTier
+from estate.hardware import Server, Switch, SwitchTier
 from estate.host import KUBERNETES_ROLES, Host, Role
 from estate.model import Estate
 from estate.network import LISTENERS, Endpoint, Flow
@@ -29,9 +29,7 @@ def check(estate: Estate) -> list[Finding]:
     return [finding for rule in RULES for finding in rule(estate)]
 
 
-def _repeated(
-    keys: Iterable[tuple[Hashable, Location]], say: Callable[[Hashable], str]
-) -> Iterator[Finding]:
+def _repeated(keys: Iterable[tuple[Hashable, Location]], say: Callable[[Hashable], str]) -> Iterator[Finding]:
     seen: set[Hashable] = set()
     for key, location in keys:
         if key in seen:
@@ -80,8 +78,7 @@ def addresses_are_unique(estate: Estate) -> Iterator[Finding]:
         used.extend((address, ("hosts", index, "legs", zone)) for zone, address in host.legs.items())
     used.extend((s.bmc.address, ("servers", i, "bmc", "address")) for i, s in enumerate(estate.servers))
     used.extend(
-        (s.management_address, ("switches", i, "management_address"))
-        for i, s in enumerate(estate.switches)
+        (s.management_address, ("switches", i, "management_address")) for i, s in enumerate(estate.switches)
     )
     yield from _repeated(used, lambda address: f"address {address} is used twice")
     gateways = {zone.gateway: zone.name for zone in estate.zones}
@@ -101,7 +98,7 @@ def addresses_lie_in_their_networks(estate: Estate) -> Iterator[Finding]:
         if not any(zone.network.subnet_of(network) for network in networks):
             yield Finding(
                 ("zones", index, "network"),
-                f"zone '{zone.name}' ({zone.network}) isn't inside the site's {' or '.join(map(str, networks))}",
+                f"zone '{zone.name}' ({zone.network}) isn't inside {' or '.join(map(str, networks))}",
             )
         if zone.gateway not in zone.network:
             yield Finding(
@@ -109,21 +106,22 @@ def addresses_lie_in_their_networks(estate: Estate) -> Iterator[Finding]:
                 f"gateway {zone.gateway} isn't inside zone '{zone.name}' ({zone.network})",
             )
     for index, host in enumerate(estate.hosts):
-        places = [(host.zone, host.address, ("hosts", index, "address"), ("hosts", index, "zone"))]
+        places: list[tuple[str, IPv4Address, Location, Location]] = [
+            (host.zone, host.address, ("hosts", index, "address"), ("hosts", index, "zone"))
+        ]
         places += [
             (name, address, ("hosts", index, "legs", name), ("hosts", index, "legs", name))
             for name, address in host.legs.items()
         ]
         for name, address, at_address, at_zone in places:
-            zone = zones.get(name)
-            if zone is None:
+            if (found := zones.get(name)) is None:
                 yield Finding(at_zone, f"host '{host.name}' is in zone '{name}', which doesn't exist")
-            elif address not in zone.network:
+            elif address not in found.network:
                 yield Finding(
                     at_address,
-                    f"address {address} of '{host.name}' is outside zone '{name}' ({zone.network})",
+                    f"address {address} of '{host.name}' is outside zone '{name}' ({found.network})",
                 )
-            elif address in (zone.network.network_address, zone.network.broadcast_address):
+            elif address in (found.network.network_address, found.network.broadcast_address):
                 yield Finding(at_address, f"address {address} of '{host.name}' can't be a host's")
 
 
@@ -159,9 +157,7 @@ def networks_do_not_overlap(estate: Estate) -> Iterator[Finding]:
             )
     for index, host in enumerate(estate.hosts):
         if host.pod_network is not None and KUBERNETES_ROLES.isdisjoint(host.roles):
-            yield Finding(
-                ("hosts", index, "pod_network"), f"'{host.name}' isn't a node and can't have pods"
-            )
+            yield Finding(("hosts", index, "pod_network"), f"'{host.name}' isn't a node and can't have pods")
 
 
 def only_routers_have_legs(estate: Estate) -> Iterator[Finding]:
@@ -233,9 +229,8 @@ def quorums_survive_a_loss(estate: Estate) -> Iterator[Finding]:
                     )
 
 
-def hardware_exists_and_fits(estate: Estate) -> Iterator[Finding]:
-    """Racks, feeds and servers that are named exist, and nothing stands in another's place."""
-    racks = {rack.name: (rack, centre) for centre in estate.data_centres for rack in centre.racks}
+def racks_have_their_feeds(estate: Estate) -> Iterator[Finding]:
+    """A rack's power feeds belong to its data centre."""
     for d, centre in enumerate(estate.data_centres):
         feeds = {feed.name for feed in centre.power_feeds}
         for r, rack in enumerate(centre.racks):
@@ -245,49 +240,64 @@ def hardware_exists_and_fits(estate: Estate) -> Iterator[Finding]:
                         ("data_centres", d, "racks", r, "power_feeds"),
                         f"rack '{rack.name}' names power feed '{feed}', which '{centre.name}' lacks",
                     )
+
+
+def _devices(estate: Estate) -> Iterator[tuple[Server | Switch, Location]]:
+    for index, server in enumerate(estate.servers):
+        yield server, ("servers", index)
+    for index, switch in enumerate(estate.switches):
+        yield switch, ("switches", index)
+
+
+def devices_stand_in_racks(estate: Estate) -> Iterator[Finding]:
+    """A device's rack exists, has room for it and the feeds that it takes."""
+    racks = {rack.name: rack for centre in estate.data_centres for rack in centre.racks}
     taken: dict[tuple[str, int], str] = {}
+    for device, location in _devices(estate):
+        rack = racks.get(device.rack)
+        if rack is None:
+            yield Finding((*location, "rack"), f"rack '{device.rack}' of '{device.name}' doesn't exist")
+            continue
+        for feed in device.power_feeds:
+            if feed not in rack.power_feeds:
+                yield Finding(
+                    (*location, "power_feeds"),
+                    f"'{device.name}' takes power feed '{feed}', which rack '{rack.name}' lacks",
+                )
+        units = range(device.unit, device.unit + device.height_units)
+        if units[-1] > rack.height_units:
+            yield Finding((*location, "unit"), f"'{device.name}' stands above the top of rack '{rack.name}'")
+        for unit in units:
+            other = taken.setdefault((rack.name, unit), device.name)
+            if other != device.name:
+                yield Finding(
+                    (*location, "unit"),
+                    f"'{device.name}' and '{other}' both take unit {unit} of rack '{rack.name}'",
+                )
+                break
+
+
+def feeds_carry_their_load(estate: Estate) -> Iterator[Finding]:
+    """Each feed can carry everything on it alone, as it must when the other one fails."""
     draws: dict[str, int] = defaultdict(int)
-    for kind in ("servers", "switches"):
-        for index, device in enumerate(getattr(estate, kind)):
-            location: Location = (kind, index)
-            if device.rack not in racks:
-                yield Finding((*location, "rack"), f"rack '{device.rack}' of '{device.name}' doesn't exist")
-                continue
-            rack, _ = racks[device.rack]
-            for feed in device.power_feeds:
-                draws[feed] += device.draw_watts
-                if feed not in rack.power_feeds:
-                    yield Finding(
-                        (*location, "power_feeds"),
-                        f"'{device.name}' takes power feed '{feed}', which rack '{rack.name}' lacks",
-                    )
-            for unit in range(device.unit, device.unit + device.height_units):
-                if unit > rack.height_units:
-                    yield Finding(
-                        (*location, "unit"), f"'{device.name}' stands above the top of rack '{rack.name}'"
-                    )
-                    break
-                if (other := taken.get((rack.name, unit))) is not None:
-                    yield Finding(
-                        (*location, "unit"),
-                        f"'{device.name}' and '{other}' both take unit {unit} of rack '{rack.name}'",
-                    )
-                    break
-                taken[rack.name, unit] = device.name
+    for device, _ in _devices(estate):
+        for feed in device.power_feeds:
+            draws[feed] += device.draw_watts
     for d, centre in enumerate(estate.data_centres):
-        for f, feed_of_centre in enumerate(centre.power_feeds):
-            # Either feed of a pair must carry the whole load when the other one fails.
-            if (drawn := draws[feed_of_centre.name]) > feed_of_centre.capacity_watts:
+        for f, power in enumerate(centre.power_feeds):
+            if draws[power.name] > power.capacity_watts:
                 yield Finding(
                     ("data_centres", d, "power_feeds", f, "capacity_watts"),
-                    f"feed '{feed_of_centre.name}' carries {drawn} W of {feed_of_centre.capacity_watts} W",
+                    f"feed '{power.name}' carries {draws[power.name]} W of {power.capacity_watts} W",
                 )
+
+
+def hosts_run_on_servers_that_exist(estate: Estate) -> Iterator[Finding]:
+    """A host's server exists."""
     servers = {server.name for server in estate.servers}
     for index, host in enumerate(estate.hosts):
         if host.server is not None and host.server not in servers:
-            yield Finding(
-                ("hosts", index, "server"), f"server '{host.server}' of '{host.name}' doesn't exist"
-            )
+            yield Finding(("hosts", index, "server"), f"server '{host.server}' of '{host.name}' doesn't exist")
 
 
 def links_join_ports_once(estate: Estate) -> Iterator[Finding]:
@@ -316,7 +326,9 @@ def flows_are_allowed(estate: Estate) -> Iterator[Finding]:
         source = flow.source
         unknown = [name for name in source.zones if name not in zones]
         for name in unknown:
-            yield Finding((*location, "source"), f"flow '{flow.name}' starts in zone '{name}', which doesn't exist")
+            yield Finding(
+                (*location, "source"), f"flow '{flow.name}' starts in zone '{name}', which doesn't exist"
+            )
         for name in (*source.hosts, *flow.hosts):
             if name not in hosts:
                 unknown.append(name)
@@ -325,7 +337,7 @@ def flows_are_allowed(estate: Estate) -> Iterator[Finding]:
             yield Finding((*location, "source"), f"flow '{flow.name}' has no source")
         if unknown:
             continue
-        starts = _source_zones(estate, flow)
+        starts = source_zones(estate, flow)
         reported: set[tuple[str, str]] = set()
         found = False
         for host, endpoint, _ in estate.destinations(flow):
@@ -349,7 +361,7 @@ def flows_are_allowed(estate: Estate) -> Iterator[Finding]:
                 )
 
 
-def _source_zones(estate: Estate, flow: Flow) -> set[str]:
+def source_zones(estate: Estate, flow: Flow) -> set[str]:
     """Zones in which a flow's senders stand. Operators are trusted by address, not by zone."""
     zones = set(flow.source.zones)
     for host in estate.hosts:
@@ -407,9 +419,7 @@ def federation_is_consistent(estate: Estate) -> Iterator[Finding]:
                 f"'{server.host}' isn't a host with the role 'security_server'",
             )
         if server.owner not in codes:
-            yield Finding(
-                (*at, "security_servers", index, "owner"), f"owner '{server.owner}' isn't a member"
-            )
+            yield Finding((*at, "security_servers", index, "owner"), f"owner '{server.owner}' isn't a member")
     if federation.central_server not in {h.name for h in estate.hosts_with(Role.CENTRAL_SERVER)}:
         yield Finding((*at, "central_server"), f"'{federation.central_server}' isn't a central server")
     subsystems = federation.subsystems()
@@ -427,9 +437,7 @@ def federation_is_consistent(estate: Estate) -> Iterator[Finding]:
         )
 
 
-def _known(
-    subsystems: dict[SubsystemId, Subsystem], text: str, location: Location
-) -> Iterator[Finding]:
+def _known(subsystems: dict[SubsystemId, Subsystem], text: str, location: Location) -> Iterator[Finding]:
     if SubsystemId.parse(text) not in subsystems:
         yield Finding(location, f"subsystem '{text}' doesn't exist")
 
@@ -504,9 +512,7 @@ def platform_is_consistent(estate: Estate) -> Iterator[Finding]:
             yield Finding(("images",), f"image '{name}' is missing")
     addresses = {host.address for host in estate.hosts_with(Role.KUBERNETES_CONTROL_PLANE)}
     if estate.kubernetes.api_address not in addresses and len(addresses) == 1:
-        yield Finding(
-            ("kubernetes", "api_address"), "with one control plane the API's address is that host's"
-        )
+        yield Finding(("kubernetes", "api_address"), "with one control plane the API's address is that host's")
 
 
 REQUIRED_IMAGES = (
@@ -524,12 +530,12 @@ REQUIRED_IMAGES = (
 
 
 def production_is_complete(estate: Estate) -> Iterator[Finding]:
-    """In production: all eight sectors, no lab shortcuts, digests, documentation addresses only in templates."""
+    """In production: all eight sectors, no lab shortcuts, digests, real addresses unless a template."""
     if estate.site.environment is not Environment.PRODUCTION:
         return
     missing = sorted(set(SectorName) - {sector.name for sector in estate.sectors})
-    for name in missing:
-        yield Finding(("sectors",), f"sector '{name}' is missing")
+    for sector in missing:
+        yield Finding(("sectors",), f"sector '{sector}' is missing")
     if estate.kubernetes.nodes_are_containers:
         yield Finding(("kubernetes", "nodes_are_containers"), "only a lab's nodes are containers")
     for index, host in enumerate(estate.hosts):
@@ -554,7 +560,10 @@ RULES: tuple[Rule, ...] = (
     roles_are_filled,
     quorums_are_odd,
     quorums_survive_a_loss,
-    hardware_exists_and_fits,
+    racks_have_their_feeds,
+    devices_stand_in_racks,
+    feeds_carry_their_load,
+    hosts_run_on_servers_that_exist,
     links_join_ports_once,
     flows_are_allowed,
     federation_is_consistent,

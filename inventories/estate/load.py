@@ -44,7 +44,7 @@ class _Source:
         for end in range(len(location), 0, -1):
             if (found := self.places.get(location[:end])) is not None:
                 return found
-        return (Path("."), 0)
+        return (Path(), 0)
 
     def value(self, location: Location) -> Any:
         """The value at `location`; None where there is none."""
@@ -185,7 +185,7 @@ def _plain(
             items.append(_plain(path, item, source, (*location, index), constructor))
         return items
     try:
-        return constructor.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+        return constructor.construct_object(node, deep=True)
     except (yaml.YAMLError, ValueError) as error:
         source.problems.append(Problem(path, node.start_mark.line + 1, str(node.value), str(error)))
         return None

@@ -61,14 +61,10 @@ def secrets_of(
     """The standing secrets and those that the named objects bring."""
     found = list(STANDING)
     for database in databases:
-        found.append(
-            Secret(name=database_password(database), description=f"Password of database '{database}'")
-        )
+        found.append(Secret(name=database_password(database), description=f"Password of database '{database}'"))
     for host in exchange_hosts:
         found.append(Secret(name=pin(host), description=f"Software token PIN of '{host}'"))
         found.append(Secret(name=admin_password(host), description=f"Admin account of '{host}'"))
     for name in bmc_credentials:
-        found.append(
-            Secret(name=name, description="Account of baseboard controllers", generated=False)
-        )
+        found.append(Secret(name=name, description="Account of baseboard controllers", generated=False))
     return tuple(found)
