@@ -6,6 +6,7 @@ that a preview can't know yet appear as `UNKNOWN`. Secrets reach a provider in c
 again by the engine in what comes back, so a provider never returns a secret that it wasn't given.
 """
 
+# ruff: noqa: ARG002, N802  (names and signatures of the servicer are gRPC's)
 from __future__ import annotations
 
 import asyncio
@@ -80,11 +81,11 @@ class Snapshot:
     state: Properties
 
 
-class Fault(Exception):
+class ProviderError(Exception):
     """A failure that its text explains: shown without a stack trace."""
 
 
-class Unfinished(Fault):
+class UnfinishedError(ProviderError):
     """The resource exists but didn't reach its wanted condition; its state is kept."""
 
     def __init__(self, identifier: str, inputs: Properties, state: Properties, reason: str) -> None:
@@ -136,10 +137,10 @@ class Provider(Protocol):
     version: str
 
     async def configure(self, settings: Mapping[str, str]) -> None:
-        """Take the configuration of the provider; `Fault` if it can't work with it."""
+        """Take the configuration of the provider; `ProviderError` if it can't work with it."""
 
     def resource(self, type_token: str) -> Resource:
-        """The kind behind a type token; `Fault` if it has none."""
+        """The kind behind a type token; `ProviderError` if it has none."""
 
     async def close(self) -> None:
         """Give back connections."""
@@ -171,7 +172,7 @@ async def _serve(provider: Provider) -> None:
     stopped = asyncio.Event()
     server = grpc.aio.server(options=_UNLIMITED)
     servicer = _Servicer(provider, stopped)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     loop = asyncio.get_running_loop()
@@ -315,9 +316,9 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self.running.add(task)
         try:
             return await task
-        except Unfinished as unfinished:
+        except UnfinishedError as unfinished:
             await _abort_unfinished(context, unfinished)
-        except Fault as fault:
+        except ProviderError as fault:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(fault))
         except asyncio.CancelledError:
             await context.abort(grpc.StatusCode.CANCELLED, "cancelled")
@@ -328,7 +329,7 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
         raise AssertionError("an aborted call has no answer")
 
 
-async def _abort_unfinished(context: Any, unfinished: Unfinished) -> None:
+async def _abort_unfinished(context: Any, unfinished: UnfinishedError) -> None:
     detail = provider_pb2.ErrorResourceInitFailed(
         id=unfinished.identifier,
         inputs=structure(unfinished.inputs),

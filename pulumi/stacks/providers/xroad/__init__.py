@@ -1,0 +1,1 @@
+"""Manages an X-Road federation through the admin APIs of its servers."""

@@ -1,0 +1,174 @@
+"""Speaks to one server's admin API: authentication, verified TLS, request limits, retries."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any
+
+import httpx
+
+from stacks.providers.xroad.endpoint import Endpoint, certificate_refused
+from stacks.providers.xroad.errors import WARNINGS_DETECTED, ApiError, UnreachableError
+
+NOT_PROCESSED = frozenset({429, 503})
+"""Answers that promise that the request did nothing, so that it may be repeated."""
+PROXY_FAILURES = frozenset({502, 504})
+"""Answers that leave open what happened; only GET requests are repeated."""
+SERVER_REQUESTS_PER_MINUTE = 600
+"""X-Road's limit for one client address; beyond it a server answers 429."""
+
+_BURST = 15
+_STEADY_PER_SECOND = SERVER_REQUESTS_PER_MINUTE / 60 * 0.95
+
+
+class Pace:
+    """Lets requests through at a server's limit: a short burst, then a steady rate."""
+
+    def __init__(self, burst: int = _BURST, per_second: float = _STEADY_PER_SECOND) -> None:
+        self._capacity = float(burst)
+        self._rate = per_second
+        self._tokens = float(burst)
+        self._updated = monotonic()
+        self._turn = asyncio.Lock()
+
+    async def wait(self) -> None:
+        """Return once a request may be sent."""
+        async with self._turn:
+            now = monotonic()
+            self._tokens = min(self._capacity, self._tokens + (now - self._updated) * self._rate)
+            self._updated = now
+            if self._tokens < 1:
+                await asyncio.sleep((1 - self._tokens) / self._rate)
+                self._tokens += (monotonic() - self._updated) * self._rate
+                self._updated = monotonic()
+            self._tokens -= 1
+
+
+class AdminConnection:
+    """Requests to one server. One instance serves concurrent callers, so that they share its pace."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        api_key: Callable[[], str],
+        tls: ssl.SSLContext,
+        *,
+        patience_seconds: float = 60.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        """`api_key` is asked for each request, so that a rotated key is found.
+
+        `patience_seconds` bounds how long a request is repeated while the server is overloaded, starting
+        or refusing connections. Other failures aren't repeated.
+        """
+        self.endpoint = endpoint
+        self._api_key = api_key
+        self._patience = patience_seconds
+        self._pace = pace or Pace()
+        self._client = httpx.AsyncClient(
+            verify=tls,
+            transport=transport,
+            timeout=httpx.Timeout(60.0, connect=10.0),
+            headers={"Host": endpoint.host, "Accept": "application/json"},
+            # Proxies of the environment lead out of the site; a redirect would hide a wrong address.
+            trust_env=False,
+            follow_redirects=False,
+        )
+
+    async def get(self, path: str, **parameters: Any) -> Any:
+        """The JSON answer of a GET request."""
+        return (await self.request("GET", path, params=parameters or None)).json()
+
+    async def send(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, accept_warnings: bool = False
+    ) -> Any:
+        """Send JSON and return the JSON answer, or None if it is empty.
+
+        `accept_warnings` repeats a request with `ignore_warnings` when the server only warns.
+        """
+        try:
+            response = await self.request(method, path, json=body)
+        except ApiError as error:
+            if not (accept_warnings and error.code == WARNINGS_DETECTED):
+                raise
+            response = await self.request(method, path, json={**(body or {}), "ignore_warnings": True})
+        return response.json() if response.content else None
+
+    async def submit(self, path: str, fields: Mapping[str, str], certificate: bytes | None) -> Any:
+        """Post a form with a certificate file and return the JSON answer."""
+        parts: list[tuple[str, Any]] = [(name, (None, value)) for name, value in fields.items()]
+        if certificate is not None:
+            parts.append(("certificate", ("certificate.pem", certificate, "application/octet-stream")))
+        return (await self.request("POST", path, files=parts)).json()
+
+    async def upload(self, method: str, path: str, content: bytes, **parameters: Any) -> httpx.Response:
+        """Send bytes as the body of a request."""
+        return await self.request(
+            method,
+            path,
+            content=content,
+            params=parameters or None,
+            headers={"Content-Type": "application/octet-stream"},
+        )
+
+    async def download(self, path: str, **parameters: Any) -> bytes:
+        """The bytes that a GET request answers with."""
+        answer = await self.request("GET", path, params=parameters or None, headers={"Accept": "*/*"})
+        return answer.content
+
+    async def request(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> httpx.Response:
+        """Send one request and return its answer; ApiError for every status but 2xx.
+
+        Raises UnreachableError when nothing usable came back in time. A request whose connection broke after
+        it was sent isn't repeated here unless it is a GET: what it did is unknown, and callers read back.
+        """
+        ends = monotonic() + self._patience
+        pause = 0.5
+        while True:
+            await self._pace.wait()
+            wait = pause
+            try:
+                response = await self._client.request(
+                    method,
+                    f"{self.endpoint.origin}/api/v1{path}",
+                    extensions={"sni_hostname": self.endpoint.name},
+                    headers={"Authorization": f"X-Road-ApiKey token={self._api_key()}", **(headers or {})},
+                    **options,
+                )
+            except httpx.ConnectError as error:
+                if certificate_refused(error):
+                    raise UnreachableError(
+                        f"{self.endpoint}: its certificate isn't accepted: {error}"
+                    ) from None
+                failure = f"{self.endpoint} can't be reached: {error}"
+            except httpx.TransportError as error:
+                failure = f"{self.endpoint}: {method} {path} broke off: {error!r}"
+                if method != "GET":
+                    raise UnreachableError(failure) from None
+            else:
+                if response.is_success:
+                    return response
+                failure = str(ApiError.of(response))
+                repeatable = NOT_PROCESSED | PROXY_FAILURES if method == "GET" else NOT_PROCESSED
+                if response.status_code not in repeatable:
+                    raise ApiError.of(response)
+                wait = max(pause, _retry_after(response))
+            if monotonic() + wait > ends:
+                raise UnreachableError(f"{failure}; gave up after {self._patience:.0f} s")
+            await asyncio.sleep(wait)
+            pause = min(pause * 2, 5.0)
+
+    async def close(self) -> None:
+        """Give back the connections."""
+        await self._client.aclose()
+
+
+def _retry_after(response: httpx.Response) -> float:
+    value = response.headers.get("retry-after", "")
+    return float(value) if value.isdigit() else 0.0
