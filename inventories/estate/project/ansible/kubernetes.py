@@ -1,0 +1,63 @@
+"""Variables of role kubernetes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from estate.host import Host, Role
+from estate.model import Estate
+
+EVERY_NODE = ("kube-proxy", "coredns", "pause")
+"""Images that any node may have to run. CoreDNS has two replicas that go where there is room."""
+
+CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
+"""Images of the control plane's static pods."""
+
+
+def variables(estate: Estate, host: Host) -> dict[str, Any]:
+    """What the node is, its cluster, and its images by digest.
+
+    ValueError while an image's digest isn't known.
+    """
+    cluster = estate.kubernetes
+    control_planes = estate.hosts_with(Role.KUBERNETES_CONTROL_PLANE)
+    is_control_plane = host.has(Role.KUBERNETES_CONTROL_PLANE)
+    folder = estate.deployment.state_directory
+    return {
+        "kubernetes_role": "control_plane" if is_control_plane else "worker",
+        "kubernetes_version": cluster.version,
+        "kubernetes_node": _node(host),
+        "kubernetes_cluster": {
+            "name": cluster.name,
+            "api_address": str(cluster.api_address),
+            "api_names": sorted({str(cluster.api_address), *(estate.fqdn(node) for node in control_planes)}),
+            "control_plane": control_planes[0].name,
+            "pod_network": str(cluster.pod_network),
+            "service_network": str(cluster.service_network),
+            "nodes": [_node(node) for node in estate.kubernetes_nodes],
+        },
+        "kubernetes_image_repository": estate.image_repository("pause").rpartition("/")[0],
+        "kubernetes_images": [
+            {"name": name, "tag": _tag(name, estate.images[name].version), "reference": estate.image_reference(name)}
+            for name in (*EVERY_NODE, *(CONTROL_PLANE if is_control_plane else ()))
+        ],
+        "kubernetes_cgroup_driver": cluster.cgroup_driver.value,
+        "kubernetes_node_is_container": cluster.nodes_are_containers,
+        "kubernetes_dns": {
+            "records": [
+                {"address": str(other.address), "names": [estate.fqdn(other), *estate.aliases(other)]}
+                for other in estate.hosts
+            ],
+            "upstreams": [],
+        },
+        "kubernetes_kubeconfig_file": str(folder / "kubeconfig") if folder else "kubeconfig",
+    }
+
+
+def _node(host: Host) -> dict[str, str]:
+    return {"name": host.name, "address": str(host.address), "pod_network": str(host.pod_network)}
+
+
+def _tag(name: str, version: str) -> str:
+    """The tag under which kubeadm looks for an image: Kubernetes' own have a leading v."""
+    return f"v{version}" if name.startswith("kube-") else version

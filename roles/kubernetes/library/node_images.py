@@ -1,0 +1,95 @@
+"""Ansible module: a node's container images, each under the name by which kubeadm looks for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = """
+module: node_images
+short_description: Container images of a Kubernetes node
+description:
+  - Pulls images by digest, or reads them from archives, and gives each the name and tag that kubeadm expects.
+  - Images that are there already, of the same digest, are left alone.
+author: SMARTGOUV infrastructure
+options:
+  repository:
+    description: The new names begin with it.
+    type: str
+    required: true
+  registry_hosts:
+    description: Folder with containerd's registry settings.
+    type: path
+    required: true
+  images:
+    description: The images; see role kubernetes.
+    type: list
+    elements: dict
+    required: true
+    options:
+      name: {type: str, required: true, description: Name below the repository.}
+      tag: {type: str, required: true, description: Tag to give.}
+      reference: {type: str, required: true, description: What to pull, or the name inside the archive.}
+      archive: {type: path, description: Archive to read instead of pulling.}
+"""
+
+ARGUMENTS: dict[str, Any] = {
+    "repository": {"type": "str", "required": True},
+    "registry_hosts": {"type": "path", "required": True},
+    "images": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "tag": {"type": "str", "required": True},
+            "reference": {"type": "str", "required": True},
+            "archive": {"type": "path"},
+        },
+    },
+}
+
+
+def digests(listing: str) -> dict[str, str]:
+    """Digest of each image, by name, from the output of `ctr images ls`."""
+    rows = (line.split() for line in listing.splitlines()[1:])
+    return {row[0]: row[2] for row in rows if len(row) > 2}
+
+
+def is_present(image: dict[str, Any], name: str, known: dict[str, str]) -> bool:
+    """Whether the node has an image under its final name, of the digest that its reference asks for."""
+    if name not in known:
+        return False
+    _, at, digest = image["reference"].partition("@")
+    return known[name] == digest if at else True
+
+
+def main() -> None:
+    """Entry point of Ansible."""
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
+
+    def ctr(*arguments: str) -> str:
+        _, output, _ = module.run_command(["ctr", "--namespace", "k8s.io", *arguments], check_rc=True)
+        return str(output)
+
+    known = digests(ctr("images", "ls"))
+    missing = [
+        (image, name)
+        for image in module.params["images"]
+        if not is_present(image, name := f"{module.params['repository']}/{image['name']}:{image['tag']}", known)
+    ]
+    if not module.check_mode:
+        for image, name in missing:
+            if image["archive"]:
+                ctr("images", "import", image["archive"])
+            elif image["reference"] not in known:
+                hosts = ("--hosts-dir", module.params["registry_hosts"])
+                ctr("images", "pull", *hosts, image["reference"])
+            if image["reference"] != name:
+                ctr("images", "tag", "--force", image["reference"], name)
+    module.exit_json(changed=bool(missing), images=[name for _, name in missing])
+
+
+if __name__ == "__main__":
+    main()
