@@ -337,7 +337,7 @@ def flows_are_allowed(estate: Estate) -> Iterator[Finding]:
             yield Finding((*location, "source"), f"flow '{flow.name}' has no source")
         if unknown:
             continue
-        starts = source_zones(estate, flow)
+        starts = source_zones(estate, flow) & zones.keys()
         reported: set[tuple[str, str]] = set()
         found = False
         for host, endpoint, _ in estate.destinations(flow):

@@ -143,13 +143,12 @@ def _read(path: Path, source: _Source) -> None:
         source.problems.append(Problem(path, 1, "", "the file must be a mapping of topics"))
         return
     constructor = yaml.SafeLoader("")
+    earlier = {key: source.place((key,))[0].name for key in source.data}
     for key, value in _entries(path, root, source, ()):
-        if key in source.data:
-            first = source.place((key,))[0].name
-            line = value.start_mark.line + 1
-            source.problems.append(Problem(path, line, key, f"'{key}' stands in {first} already"))
+        if key in earlier:
+            line = source.place((key,))[1]
+            source.problems.append(Problem(path, line, key, f"'{key}' stands in {earlier[key]} already"))
             continue
-        source.places[(key,)] = (path, value.start_mark.line + 1)
         source.data[key] = _plain(path, value, source, (key,), constructor)
 
 

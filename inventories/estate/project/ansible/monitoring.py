@@ -1,0 +1,77 @@
+"""Variables of role monitoring."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from estate.host import Host
+from estate.model import Estate
+from estate.network import LISTENERS, Endpoint
+from estate.project.ansible.load_balancer import HEALTH_PATH
+
+OVERDUE = 6
+"""Host certificates are renewed after two thirds of their life; a sixth left means that renewals fail."""
+
+
+def variables(estate: Estate, host: Host) -> dict[str, Any]:
+    """What is measured and probed: every host, and each service in the way its users reach it."""
+    return {
+        "monitoring_fqdn": estate.fqdn(host),
+        "monitoring_prometheus_port": LISTENERS[Endpoint.PROMETHEUS].port,
+        "monitoring_alertmanager_port": LISTENERS[Endpoint.ALERTMANAGER].port,
+        "monitoring_retention": {
+            "days": estate.monitoring.retention,
+            "size_gib": estate.monitoring.retention_size,
+        },
+        "monitoring_thresholds": {
+            "certificate_seconds": estate.trust.infrastructure_tls.leaf_lifetime * 3600 // OVERDUE,
+            "disk_hours": 24,
+            "clock_offset_seconds": 0.05,
+        },
+        "monitoring_targets": [
+            _target(estate, "node", Endpoint.NODE_METRICS),
+            _target(estate, "load_balancer", Endpoint.LOAD_BALANCER_METRICS),
+        ],
+        "monitoring_probes": [
+            _probe("certificates", "tls", _offered(estate, "{host}:{port}", Endpoint.NODE_METRICS)),
+            _probe(
+                "portal",
+                "https",
+                _offered(estate, f"https://{estate.portal.host_name}{HEALTH_PATH}", Endpoint.HTTPS),
+            ),
+            _probe("registry", "https_login", _offered(estate, "https://{host}:{port}/v2/", Endpoint.REGISTRY)),
+            _probe("postgresql", "tcp", _offered(estate, "{host}:{port}", Endpoint.POSTGRESQL)),
+            _probe("kubernetes_api", "tcp", _offered(estate, "{host}:{port}", Endpoint.KUBERNETES_API)),
+            _probe(
+                "certificate_authority",
+                "https",
+                _offered(estate, "https://{host}:{port}/health", Endpoint.INFRASTRUCTURE_TLS),
+            ),
+            _probe("security_servers", "http", _offered(estate, "http://{host}:{port}/", Endpoint.HEALTH)),
+        ],
+    }
+
+
+def _target(estate: Estate, job: str, endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "job": job,
+        "scheme": "https",
+        "path": "/metrics",
+        "instances": _offered(estate, "{host}:{port}", endpoint),
+    }
+
+
+def _probe(job: str, module: str, instances: list[dict[str, str]]) -> dict[str, Any]:
+    return {"job": job, "module": module, "instances": instances}
+
+
+def _offered(estate: Estate, address: str, endpoint: Endpoint) -> list[dict[str, str]]:
+    """An instance for each host that offers `endpoint`.
+
+    `address` may hold {host} and {port}. Hosts stand by name, since their certificates name them.
+    """
+    port = LISTENERS[endpoint].port
+    return [
+        {"address": address.format(host=estate.fqdn(host), port=port), "host": host.name, "zone": host.zone}
+        for host in estate.offering(endpoint)
+    ]

@@ -1,0 +1,383 @@
+"""Each rule of the model accepts every valid estate and refuses what breaks it, at the right place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.strategies import estates, lab, production
+
+from estate import Estate
+from estate.checks import RULES, check
+
+Break = Callable[[dict[str, Any], st.DataObject], str]
+"""Damages an estate's data and returns what the refusal must say."""
+
+
+def host_in_other_zone(data: dict[str, Any], draw: st.DataObject) -> str:
+    host = draw.draw(st.sampled_from([h for h in data["hosts"] if h["roles"] != ("router",)]))
+    host["address"] = IPv4Address("192.168.77.7")
+    return f"address 192.168.77.7 of '{host['name']}' is outside zone '{host['zone']}'"
+
+
+def duplicate_address(data: dict[str, Any], draw: st.DataObject) -> str:
+    pairs = [
+        (a, b) for a in data["hosts"] for b in data["hosts"] if a["zone"] == b["zone"] and a["name"] < b["name"]
+    ]
+    first, second = draw.draw(st.sampled_from(pairs))
+    second["address"] = first["address"]
+    return f"address {first['address']} is used twice"
+
+
+def duplicate_name(data: dict[str, Any], draw: st.DataObject) -> str:
+    kind = draw.draw(st.sampled_from(["hosts", "zones", "flows", "sectors", "protections"]))
+    item = dict(draw.draw(st.sampled_from(data[kind])))
+    data[kind] = (*data[kind], item)
+    return f"two {kind} are called '{item['name']}'"
+
+
+def zone_that_does_not_exist(data: dict[str, Any], draw: st.DataObject) -> str:
+    host = draw.draw(st.sampled_from(data["hosts"]))
+    host["zone"] = "nowhere"
+    return f"host '{host['name']}' is in zone 'nowhere', which doesn't exist"
+
+
+def gateway_elsewhere(data: dict[str, Any], draw: st.DataObject) -> str:
+    zone = draw.draw(st.sampled_from(data["zones"]))
+    zone["gateway"] = IPv4Address("192.168.77.254")
+    return f"gateway 192.168.77.254 isn't inside zone '{zone['name']}'"
+
+
+def zone_outside_site(data: dict[str, Any], draw: st.DataObject) -> str:
+    zone = draw.draw(st.sampled_from(data["zones"]))
+    zone["network"] = IPv4Network("192.168.77.0/24")
+    return f"zone '{zone['name']}' (192.168.77.0/24) isn't inside"
+
+
+def overlapping_zones(data: dict[str, Any], draw: st.DataObject) -> str:
+    first, second = draw.draw(st.permutations(data["zones"]))[:2]
+    second["network"] = first["network"]
+    return f"overlaps zone '{min((first, second), key=data['zones'].index)['name']}'"
+
+
+def pods_outside(data: dict[str, Any], draw: st.DataObject) -> str:
+    node = draw.draw(st.sampled_from([h for h in data["hosts"] if h["pod_network"]]))
+    node["pod_network"] = IPv4Network("192.168.77.0/24")
+    return f"pods of '{node['name']}' (192.168.77.0/24) lie outside"
+
+
+def node_without_pods(data: dict[str, Any], draw: st.DataObject) -> str:
+    node = draw.draw(st.sampled_from([h for h in data["hosts"] if h["pod_network"]]))
+    node["pod_network"] = None
+    return f"node '{node['name']}' has no pod_network"
+
+
+def legs_without_router(data: dict[str, Any], draw: st.DataObject) -> str:
+    hosts = [h for h in data["hosts"] if h["roles"] != ("router",) and h["zone"] == "exchange"]
+    host = draw.draw(st.sampled_from(hosts))
+    zone = next(z for z in data["zones"] if z["name"] == "edge")
+    host["legs"] = {"edge": zone["network"][77]}
+    return f"'{host['name']}' isn't a router"
+
+
+def role_without_host(data: dict[str, Any], draw: st.DataObject) -> str:
+    role = draw.draw(st.sampled_from(["certificate_authority", "postgresql", "registry", "load_balancer"]))
+    for host in data["hosts"]:
+        host["roles"] = tuple(r for r in host["roles"] if r != role)
+    return f"no host has the role '{role}'"
+
+
+def even_quorum(data: dict[str, Any], draw: st.DataObject) -> str:
+    worker = draw.draw(st.sampled_from([h for h in data["hosts"] if "kubernetes_worker" in h["roles"]]))
+    worker["roles"] = ("kubernetes_control_plane",)
+    return "control planes make an even etcd quorum"
+
+
+def flow_past_the_zones(data: dict[str, Any], draw: st.DataObject) -> str:
+    zone = draw.draw(st.sampled_from(["edge", "exchange"]))
+    data["flows"] = (
+        *data["flows"],
+        {"name": "shortcut", "source": {"zones": (zone,)}, "to": ("postgresql",), "reason": "none"},
+    )
+    return f"from zone '{zone}' into 'data', but '{zone}' doesn't reach 'data'"
+
+
+def flow_from_nowhere(data: dict[str, Any], draw: st.DataObject) -> str:
+    flow = draw.draw(st.sampled_from(data["flows"]))
+    flow["source"] = {}
+    return f"flow '{flow['name']}' has no source"
+
+
+def right_to_unoffered_service(data: dict[str, Any], draw: st.DataObject) -> str:
+    right = draw.draw(st.sampled_from(data["federation"]["access_rights"]))
+    right["services"] = ("unheard-of",)
+    return f"access right to service 'unheard-of', which '{right['provider']}' doesn't offer"
+
+
+def right_given_twice(data: dict[str, Any], draw: st.DataObject) -> str:
+    right = draw.draw(st.sampled_from(data["federation"]["access_rights"]))
+    data["federation"]["access_rights"] = (*data["federation"]["access_rights"], dict(right))
+    return "is given twice"
+
+
+def right_of_unknown_client(data: dict[str, Any], draw: st.DataObject) -> str:
+    right = draw.draw(st.sampled_from(data["federation"]["access_rights"]))
+    right["client"] = "GOV/NOBODY/PORTAL"
+    return "subsystem 'GOV/NOBODY/PORTAL' doesn't exist"
+
+
+def service_without_sector(data: dict[str, Any], draw: st.DataObject) -> str:
+    name = draw.draw(st.sampled_from([sector["name"] for sector in data["sectors"]]))
+    data["sectors"] = tuple(s for s in data["sectors"] if s["name"] != name)
+    return f"leads to sector '{name.value}', which doesn't exist"
+
+
+def subsystem_on_other_server(data: dict[str, Any], draw: st.DataObject) -> str:
+    member = draw.draw(st.sampled_from(data["federation"]["members"]))
+    member["subsystems"][0]["security_server"] = "database1"
+    return "is on 'database1', which isn't a security server"
+
+
+def missing_database(data: dict[str, Any], draw: st.DataObject) -> str:
+    sector = draw.draw(st.sampled_from(data["sectors"]))
+    sector["database"] = "elsewhere"
+    return "database 'elsewhere' doesn't exist"
+
+
+def node_port_twice(data: dict[str, Any], draw: st.DataObject) -> str:
+    first, second = draw.draw(st.permutations(data["sectors"]))[:2]
+    second["node_port"] = first["node_port"]
+    return f"node port {first['node_port']} is used twice"
+
+
+def image_missing(data: dict[str, Any], draw: st.DataObject) -> str:
+    name = draw.draw(st.sampled_from(sorted(data["images"])))
+    del data["images"][name]
+    return f"image '{name}' is missing"
+
+
+def short_lived_configuration(data: dict[str, Any], draw: st.DataObject) -> str:
+    interval = draw.draw(st.integers(min_value=2, max_value=600))
+    data["federation"]["configuration_interval"] = interval
+    data["federation"]["configuration_lifetime"] = 2 * interval - 1
+    return "must outlive two intervals"
+
+
+ANYWHERE: tuple[Break, ...] = (
+    host_in_other_zone,
+    duplicate_address,
+    duplicate_name,
+    zone_that_does_not_exist,
+    gateway_elsewhere,
+    zone_outside_site,
+    overlapping_zones,
+    pods_outside,
+    node_without_pods,
+    legs_without_router,
+    role_without_host,
+    even_quorum,
+    flow_past_the_zones,
+    flow_from_nowhere,
+    right_to_unoffered_service,
+    right_given_twice,
+    right_of_unknown_client,
+    service_without_sector,
+    subsystem_on_other_server,
+    missing_database,
+    node_port_twice,
+    image_missing,
+    short_lived_configuration,
+)
+
+
+def quorum_in_one_rack(data: dict[str, Any], draw: st.DataObject) -> str:
+    role = draw.draw(st.sampled_from(["kubernetes_control_plane", "postgresql"]))
+    servers = [h["server"] for h in data["hosts"] if role in h["roles"]]
+    first, second = draw.draw(st.permutations(servers))[:2]
+    machines = {s["name"]: s for s in data["servers"]}
+    for key in ("rack", "power_feeds"):
+        machines[second][key] = machines[first][key]
+    machines[second]["unit"] = 30
+    return f"of quorum '{role}' share rack '{machines[first]['rack']}'"
+
+
+def quorum_on_one_feed(data: dict[str, Any], draw: st.DataObject) -> str:
+    role = draw.draw(st.sampled_from(["kubernetes_control_plane", "postgresql"]))
+    servers = [h["server"] for h in data["hosts"] if role in h["roles"]]
+    pairs = [s for s in data["servers"] if s["name"] in servers and "dc-a-feed-a" in s["power_feeds"]]
+    for server in pairs:
+        server["power_feeds"] = ("dc-a-feed-a",)
+    return f"of quorum '{role}' share power feed 'dc-a-feed-a'"
+
+
+def unit_taken(data: dict[str, Any], draw: st.DataObject) -> str:
+    rack = draw.draw(st.sampled_from(sorted({s["rack"] for s in data["servers"]})))
+    first, second = draw.draw(st.permutations([s for s in data["servers"] if s["rack"] == rack]))[:2]
+    second["unit"] = first["unit"]
+    return f"both take unit {first['unit']} of rack '{rack}'"
+
+
+def above_the_rack(data: dict[str, Any], draw: st.DataObject) -> str:
+    server = draw.draw(st.sampled_from(data["servers"]))
+    server["unit"] = draw.draw(st.integers(min_value=43, max_value=60))
+    return f"'{server['name']}' stands above the top of rack '{server['rack']}'"
+
+
+def rack_that_does_not_exist(data: dict[str, Any], draw: st.DataObject) -> str:
+    device = draw.draw(st.sampled_from([*data["servers"], *data["switches"]]))
+    device["rack"] = "z9"
+    return f"rack 'z9' of '{device['name']}' doesn't exist"
+
+
+def feed_of_other_site(data: dict[str, Any], draw: st.DataObject) -> str:
+    server = draw.draw(st.sampled_from([s for s in data["servers"] if s["rack"].startswith("a")]))
+    server["power_feeds"] = ("dc-b-feed-a",)
+    return f"'{server['name']}' takes power feed 'dc-b-feed-a'"
+
+
+def rack_on_unknown_feed(data: dict[str, Any], draw: st.DataObject) -> str:
+    centre = draw.draw(st.sampled_from(data["data_centres"]))
+    rack = draw.draw(st.sampled_from(centre["racks"]))
+    rack["power_feeds"] = (*rack["power_feeds"], "unknown")
+    return f"rack '{rack['name']}' names power feed 'unknown', which '{centre['name']}' lacks"
+
+
+def overloaded_feed(data: dict[str, Any], draw: st.DataObject) -> str:
+    feed = draw.draw(st.sampled_from(data["data_centres"]))["power_feeds"][0]
+    feed["capacity_watts"] = draw.draw(st.integers(min_value=1, max_value=999))
+    return f"feed '{feed['name']}' carries"
+
+
+def server_that_does_not_exist(data: dict[str, Any], draw: st.DataObject) -> str:
+    host = draw.draw(st.sampled_from(data["hosts"]))
+    host["server"] = "srv-none"
+    return f"server 'srv-none' of '{host['name']}' doesn't exist"
+
+
+def cable_to_nowhere(data: dict[str, Any], draw: st.DataObject) -> str:
+    link = draw.draw(st.sampled_from([k for k in data["links"] if k["a"]["device"].startswith("srv-")]))
+    link["a"]["port"] = "eth9"
+    return f"there is no port 'eth9' on '{link['a']['device']}'"
+
+
+def port_with_two_cables(data: dict[str, Any], draw: st.DataObject) -> str:
+    first, second = draw.draw(st.permutations(data["links"]))[:2]
+    second["b"] = first["b"]
+    return "has two cables"
+
+
+def spine_to_spine(data: dict[str, Any], _: st.DataObject) -> str:
+    ends = ({"device": "dc-a-spine1", "port": "x1"}, {"device": "dc-a-spine2", "port": "x1"})
+    data["links"] = (*data["links"], {"a": ends[0], "b": ends[1]})
+    return "a spine is joined to leaves only"
+
+
+def sector_left_out(data: dict[str, Any], draw: st.DataObject) -> str:
+    sector = draw.draw(st.sampled_from(data["sectors"]))
+    data["sectors"] = tuple(s for s in data["sectors"] if s is not sector)
+    return f"sector '{sector['name'].value}' is missing"
+
+
+def documentation_addresses_in_earnest(data: dict[str, Any], _: st.DataObject) -> str:
+    data["site"]["template"] = False
+    return "is for documentation (RFC 5737): set real addresses"
+
+
+def simulator_in_production(data: dict[str, Any], _: st.DataObject) -> str:
+    data["federation"]["distribution"] = "simulator"
+    return "the simulator is test equipment, not for production"
+
+
+def xroad_on_debian(data: dict[str, Any], _: st.DataObject) -> str:
+    data["federation"]["operating_system"] = "debian-13"
+    return "X-Road has no packages for Debian"
+
+
+def no_package_repository(data: dict[str, Any], _: st.DataObject) -> str:
+    data["federation"]["repository"] = None
+    return "X-Road's packages need a 'repository'"
+
+
+IN_PRODUCTION: tuple[Break, ...] = (
+    quorum_in_one_rack,
+    quorum_on_one_feed,
+    unit_taken,
+    above_the_rack,
+    rack_that_does_not_exist,
+    feed_of_other_site,
+    rack_on_unknown_feed,
+    overloaded_feed,
+    server_that_does_not_exist,
+    cable_to_nowhere,
+    port_with_two_cables,
+    spine_to_spine,
+    sector_left_out,
+    documentation_addresses_in_earnest,
+    simulator_in_production,
+    xroad_on_debian,
+    no_package_repository,
+)
+
+FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@settings(max_examples=40, deadline=None)
+@given(estates())
+def test_valid_estates_are_accepted(estate: Estate) -> None:
+    """No rule refuses an estate for being moved, reordered or smaller."""
+    assert check(estate) == []
+
+
+@pytest.mark.parametrize("damage", ANYWHERE, ids=lambda damage: damage.__name__)
+@FEW
+@given(draw=st.data())
+def test_damage_to_a_lab_is_refused(damage: Break, draw: st.DataObject) -> None:
+    """The refusal says what is wrong, and its place exists in the data."""
+    _assert_refused(lab(), damage, draw)
+
+
+@pytest.mark.parametrize("damage", IN_PRODUCTION, ids=lambda damage: damage.__name__)
+@FEW
+@given(draw=st.data())
+def test_damage_to_production_is_refused(damage: Break, draw: st.DataObject) -> None:
+    """Likewise for rules about hardware and production."""
+    _assert_refused(production(), damage, draw)
+
+
+def _assert_refused(estate: Estate, damage: Break, draw: st.DataObject) -> None:
+    data = estate.model_dump()
+    expected = damage(data, draw)
+    damaged = Estate.model_validate(data)
+    found = [finding for finding in check(damaged) if expected in finding.message]
+    assert found, f"nothing says '{expected}': {[f.message for f in check(damaged)]}"
+    for finding in found:
+        value: Any = damaged.model_dump()
+        for key in finding.location[:-1]:
+            value = value[key]
+
+
+def _broken_rules(base: Estate, damage: Break, broken: set[str]) -> None:
+    """Add to `broken` the rules that refuse one example of a damage."""
+
+    @settings(max_examples=1, deadline=None, database=None)
+    @given(draw=st.data())
+    def once(draw: st.DataObject) -> None:
+        data = base.model_dump()
+        damage(data, draw)
+        estate = Estate.model_validate(data)
+        broken.update(rule.__name__ for rule in RULES if list(rule(estate)))
+
+    once()
+
+
+def test_every_rule_has_an_example_that_breaks_it() -> None:
+    """A rule that nothing can break isn't tested."""
+    broken: set[str] = set()
+    for base, breaks in ((lab(), ANYWHERE), (production(), IN_PRODUCTION)):
+        for damage in breaks:
+            _broken_rules(base, damage, broken)
+    assert {rule.__name__ for rule in RULES} - broken == set()
