@@ -1,0 +1,80 @@
+"""The one place that knows how testinfra reaches the hosts of a Molecule scenario.
+
+A role's tests take the fixture ``host`` and run once for every host of their scenario; a test that concerns one host
+says so with ``@pytest.mark.on("name")``. The fixture ``machine`` gives any host of the scenario by its name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+
+def _addresses() -> dict[str, str]:
+    """Addresses of the scenario's hosts by name, as the create step left them."""
+    kept = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "addresses.json")
+    return dict(json.loads(kept.read_text(encoding="utf-8")))
+
+
+def _prefix() -> str:
+    """What stands before a host's name in the name of its container."""
+    role = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]).name.replace("_", "-")
+    return f"{role}-{os.environ.get('SMARTGOUV_MOLECULE_RUN', 'local')}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Point testinfra at the containers instead of at Ansible's inventory."""
+    config.addinivalue_line("markers", "on(name, …): run the test on these hosts of the scenario only")
+    if config.option.hosts is None:
+        config.option.hosts = ",".join(f"podman://{_prefix()}-{name}" for name in _addresses())
+
+
+def _concerned(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("on")
+    if mark is None or not isinstance(item, pytest.Function):
+        return True
+    backend = item.callspec.params["_testinfra_host"].backend
+    return backend.name in {f"{_prefix()}-{name}" for name in mark.args}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests on hosts that they do not concern."""
+    kept = [item for item in items if _concerned(item)]
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
+@pytest.fixture(scope="session")
+def addresses() -> dict[str, str]:
+    """Addresses of the scenario's hosts by name."""
+    return _addresses()
+
+
+@pytest.fixture(scope="session")
+def machine() -> Callable[[str], Host]:
+    """Any host of the scenario by its name."""
+
+    def named(name: str) -> Host:
+        return testinfra.get_host(f"podman://{_prefix()}-{name}")
+
+    return named
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
+    """Add failed units and the last lines of the journal to a failure's report."""
+    report = yield
+    host = getattr(item, "funcargs", {}).get("host")
+    if report.when == "call" and report.failed and isinstance(host, Host):
+        shown = host.run("systemctl --failed --no-legend; journalctl --no-pager --lines 40 --output short-iso")
+        report.sections.append((f"journal of {host.backend.name}", shown.stdout))
+    return report
