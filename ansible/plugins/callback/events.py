@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -48,7 +49,8 @@ class CallbackModule(CallbackBase):
         super().set_options(*args, **kwargs)
         path = self.get_option("path")
         if path:
-            self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open until the end
+            # Open until Ansible ends; a line is written as soon as it is whole.
+            self._file = Path(path).open("a", encoding="utf-8", buffering=1)
         else:
             self.disabled = True
 

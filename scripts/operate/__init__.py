@@ -1,0 +1,1 @@
+"""Operating a site: what stands behind scripts/lab and scripts/smartgouv."""

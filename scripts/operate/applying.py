@@ -1,0 +1,47 @@
+"""Applying a site: a run over stages, its result for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from operate import stages
+from operate.reporting import Report
+from operate.run import Run
+from operate.stages import Stage, StageRecord
+from operate.workspace import Workspace
+
+
+def apply(
+    workspace: Workspace,
+    report: Report,
+    *,
+    lock: int,
+    only: str | None = None,
+    first: str | None = None,
+    until: str | None = None,
+) -> list[StageRecord]:
+    """Apply the chosen stages of the workspace's site. Hold the workspace's lock."""
+    chosen = _until(stages.selected(only, first), until)
+    run = Run(workspace, workspace.load(), report, lock)
+    records = stages.apply(run, chosen)
+    report.line(stages.summary(records))
+    report.document(stages.document(run, records, "ok"))
+    return records
+
+
+def plan(
+    workspace: Workspace, report: Report, *, only: str | None = None, first: str | None = None
+) -> list[StageRecord]:
+    """Say what an apply of the chosen stages would do."""
+    run = Run(workspace, workspace.load(), report)
+    records = stages.plan(run, stages.selected(only, first))
+    report.document(stages.document(run, records, "planned"))
+    return records
+
+
+def _until(chosen: Sequence[Stage], last: str | None) -> Sequence[Stage]:
+    if last is None:
+        return chosen
+    stages.selected(last, None)
+    names = [stage.name for stage in chosen]
+    return chosen[: names.index(last) + 1] if last in names else ()

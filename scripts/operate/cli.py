@@ -1,0 +1,216 @@
+"""The command line of scripts/smartgouv."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from operate import applying, command_line
+from operate.failure import ExitCode, Failure
+from operate.files import exclusive
+from operate.reporting import Report, seconds
+from operate.workspace import Workspace, describe, load_estate, open_workspace
+
+application = typer.Typer(
+    help="Validates, plans, applies and verifies a site.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+ledger = typer.Typer(help="The hash-chained record of what was run.", no_args_is_help=True)
+secrets = typer.Typer(help="The operator's secrets: one file each, never shown.", no_args_is_help=True)
+application.add_typer(ledger, name="ledger")
+application.add_typer(secrets, name="secrets")
+
+Site = Annotated[str, typer.Argument(help="A site under inventories/.")]
+Lab = Annotated[str | None, typer.Option("--lab", help="Which lab, where the site is one.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for programs.")]
+OneStage = Annotated[str | None, typer.Option("--stage", help="Only this stage.")]
+FirstStage = Annotated[str | None, typer.Option("--from", help="This stage and those after it.")]
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    command_line.run(application, "scripts/smartgouv")
+
+
+@application.command()
+def validate(site: Site, as_json: Json = False) -> None:
+    """Check a site's files: every problem with file, line and reason. Touches nothing."""
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        started = time.monotonic()
+        try:
+            estate = load_estate(site)
+        except Failure as failure:
+            _tell_problems(report, site, failure)
+            raise typer.Exit(ExitCode.BAD_INPUT) from None
+        duration = time.monotonic() - started
+        text = f"{len(estate.hosts)} hosts in {len(estate.zones)} zones, no problem"
+        report.done(site, duration, text)
+        report.document({"site": site, "result": "ok", "seconds": round(duration, 3), "problems": []})
+
+
+@application.command()
+def plan(
+    site: Site, stage: OneStage = None, first: FirstStage = None, lab: Lab = None, as_json: Json = False
+) -> None:
+    """Say what an apply would do, and change nothing."""
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        applying.plan(open_workspace(site, lab), report, only=stage, first=first)
+
+
+@application.command()
+def apply(
+    site: Site,
+    stage: OneStage = None,
+    first: FirstStage = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as `plan`.")] = False,
+    lab: Lab = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a site to what its files say, stage by stage, each ending in a proof."""
+    report = Report(as_json=as_json)
+    with command_line.reported(report, interrupted="The same command goes on from here."):
+        workspace = open_workspace(site, lab)
+        if dry_run:
+            applying.plan(workspace, report, only=stage, first=first)
+            return
+        _require_raised(workspace)
+        with exclusive(workspace.lock_file, f"scripts/smartgouv apply {site}") as lock:
+            applying.apply(workspace, report, lock=lock, only=stage, first=first)
+
+
+@application.command()
+def verify(site: Site, lab: Lab = None, as_json: Json = False) -> None:
+    """Prove that a site works: a citizen's request through all of it, and what must be refused."""
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        workspace = open_workspace(site, lab)
+        _require_raised(workspace)
+        with exclusive(workspace.lock_file, f"scripts/smartgouv verify {site}") as lock:
+            applying.apply(workspace, report, lock=lock, only="verify")
+
+
+@ledger.command("show")
+def ledger_show(site: Site, lab: Lab = None, as_json: Json = False) -> None:
+    """Show what was run: when, who, which commit, which stage, with what result."""
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        book = open_workspace(site, lab).ledger
+        entries = list(book.entries())
+        for entry in entries:
+            if entry["result"] == "started":
+                continue
+            commit = entry["commit"][:10] + ("+" if entry["dirty"] else "")
+            report.line(
+                f"{entry['when'][:19]}Z  {entry['who']:<10} {commit:<11} {entry['stage']:<11}"
+                f" {entry['result']:<12}{seconds(entry.get('seconds', 0)):>13}  {entry.get('changed', 0)} changed"
+            )
+        head = book.verify().head
+        report.line(f"last digest {head}   (keep it elsewhere: it shows later whether entries were cut off)")
+        report.document({"entries": entries, "head": head})
+
+
+@ledger.command("verify")
+def ledger_verify(
+    site: Site,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", help="A digest that the ledger once ended with; it must still be in it."),
+    ] = None,
+    lab: Lab = None,
+    as_json: Json = False,
+) -> None:
+    """Check every link of the ledger's chain."""
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        book = open_workspace(site, lab).ledger
+        result = book.verify()
+        for place in result.breaks:
+            report.line(f"{book.path}:{place.line}: {place.reason}")
+        if result.torn:
+            report.warning("the last line is a part of an entry: a run was killed; the next entry repairs it")
+        lost = head is not None and head not in result.digests
+        if lost:
+            report.line(f"{book.path}: no entry has the digest {head}: entries were cut off or changed")
+        report.document(
+            {
+                "entries": result.entries,
+                "head": result.head,
+                "breaks": [vars(place) for place in result.breaks],
+                "torn": result.torn,
+                "head_found": not lost,
+            }
+        )
+        if result.breaks or lost:
+            raise Failure(f"the ledger {book.path} doesn't hold", next_step=f"less {book.path}")
+        report.line(f"{result.entries} entries, every link holds; last digest {result.head}")
+
+
+@secrets.command("generate")
+def secrets_generate(site: Site, lab: Lab = None, as_json: Json = False) -> None:
+    """Make the secrets that the site declares and that are missing. Existing ones stay."""
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        workspace = open_workspace(site, lab)
+        with exclusive(workspace.lock_file, f"scripts/smartgouv secrets generate {site}"):
+            estate = workspace.load()
+            made = workspace.secrets.generate(estate)
+        report.line(
+            f"{len(made)} made, {len(estate.secrets) - len(made)} were there: {workspace.secrets.directory}"
+        )
+        for name in workspace.secrets.to_bring(estate):
+            report.warning(f"{name} must be brought: write its value to {workspace.secrets.path(name)}")
+        report.document({"made": made, "directory": str(workspace.secrets.directory)})
+
+
+@secrets.command("check")
+def secrets_check(site: Site, lab: Lab = None, as_json: Json = False) -> None:
+    """Check that every declared secret exists, isn't empty and is private."""
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        workspace = open_workspace(site, lab)
+        estate = workspace.load()
+        for name in workspace.secrets.undeclared(estate):
+            report.warning(f"{workspace.secrets.path(name)} isn't declared by the site")
+        workspace.secrets.require(estate, site)
+        report.line(f"{len(estate.secrets)} secrets can be used: {workspace.secrets.directory}")
+        report.document({"secrets": [secret.name for secret in estate.secrets], "result": "ok"})
+
+
+def _tell_problems(report: Report, site: str, failure: Failure) -> None:
+    from estate import EstateError
+
+    cause = failure.__cause__
+    problems = cause.problems if isinstance(cause, EstateError) else []
+    report.failure(failure)
+    report.document(
+        {
+            "site": site,
+            "result": "refused",
+            "problems": [
+                {
+                    "file": str(problem.file),
+                    "line": problem.line,
+                    "value": problem.value,
+                    "message": problem.message,
+                    "text": describe(problem),
+                }
+                for problem in problems
+            ],
+        }
+    )
+
+
+def _require_raised(workspace: Workspace) -> None:
+    """A lab is raised by scripts/lab, which knows this machine; its overlay shows that it was."""
+    if workspace.lab is not None and not workspace.overlay_file.exists():
+        raise Failure(
+            f"lab '{workspace.lab}' doesn't exist on this machine",
+            next_step=f"scripts/lab up{workspace.lab_option('--name')}",
+        )

@@ -1,0 +1,1 @@
+"""The lab: a site's hosts as systemd containers on this machine."""

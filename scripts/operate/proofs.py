@@ -1,0 +1,196 @@
+"""The proofs that end stages: what can be observed on the hosts, asked over SSH as an operator would.
+
+A proof is one command a host. It must be quick, change nothing and print no secret.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from estate import Estate
+from estate.host import Role
+from estate.network import LISTENERS, Endpoint
+from operate.failure import Failure
+from operate.reporting import Report
+from operate.run import Run
+from operate.workspace import Workspace
+
+_AT_ONCE = 6
+_TIMEOUT_SECONDS = 60
+_TLS = "/etc/smartgouv/tls"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A command that ends with 0 on `host` if something is so."""
+
+    host: str
+    command: str
+    claim: str
+    """What the command shows, as a sentence about the host."""
+
+
+def reachable(workspace: Workspace, estate: Estate, report: Report) -> str:
+    """Every host answers over SSH with the key that this workspace knows."""
+    probes = [
+        Probe(host.name, "sudo -n true", "answers over SSH and lets deploy administer") for host in estate.hosts
+    ]
+    ask(workspace, probes, report)
+    return f"{len(probes)} hosts answer over SSH"
+
+
+def base(run: Run) -> str:
+    """Every host drops what no flow allows and shows no failed unit."""
+    command = (
+        "sudo -n nft --stateless list ruleset | grep -q 'hook input .*policy drop'"
+        " || { echo 'the input chain does not drop by default'; exit 1; }"
+    )
+    probes = [Probe(host.name, command, "drops by default") for host in run.estate.hosts]
+    ask(run.workspace, probes, run.report)
+    return f"{len(probes)} firewalls drop by default"
+
+
+def trust(run: Run) -> str:
+    """Every host has a certificate of its own name that chains to the site's root."""
+    probes = []
+    for host in run.estate.hosts:
+        name = shlex.quote(run.estate.fqdn(host))
+        command = (
+            f"sudo -n openssl verify -CAfile {_TLS}/root.crt -untrusted {_TLS}/host.crt"
+            f" -verify_hostname {name} {_TLS}/host.crt"
+            f" && sudo -n openssl x509 -in {_TLS}/host.crt -noout -checkend 3600"
+        )
+        probes.append(Probe(host.name, command, "has a certificate that chains to the root"))
+    ask(run.workspace, probes, run.report)
+    return f"{len(probes)} certificates chain to the root"
+
+
+def data(run: Run) -> str:
+    """Databases accept connections over TLS; the registry answers."""
+    estate = run.estate
+    probes = [
+        Probe(host.name, f"pg_isready -h {host.address} -p {_port(Endpoint.POSTGRESQL)}", "accepts connections")
+        for host in estate.hosts_with(Role.POSTGRESQL)
+    ]
+    for host in estate.hosts_with(Role.REGISTRY):
+        url = f"https://{estate.fqdn(host)}:{_port(Endpoint.REGISTRY)}/v2/"
+        # 401: it wants an account, so it is up.
+        probes.append(Probe(host.name, _http(url, "200", "401"), "serves images over TLS"))
+    ask(run.workspace, probes, run.report)
+    return "database and registry answer over TLS"
+
+
+def cluster(run: Run) -> str:
+    """The API server is ready and so is every node; the load balancer is up."""
+    estate = run.estate
+    control = estate.hosts_with(Role.KUBERNETES_CONTROL_PLANE)[0]
+    kubectl = "sudo -n kubectl --kubeconfig /etc/kubernetes/admin.conf"
+    nodes = len(estate.kubernetes_nodes)
+    ready = (
+        f"{kubectl} get --raw /readyz >/dev/null && {kubectl} wait --for=condition=Ready node --all --timeout=45s"
+        f' && test "$({kubectl} get nodes --output name | wc -l)" -eq {nodes}'
+    )
+    probes = [Probe(control.name, ready, f"has {nodes} nodes that are ready")]
+    probes += [
+        Probe(host.name, "systemctl is-active haproxy.service", "runs the load balancer")
+        for host in estate.hosts_with(Role.LOAD_BALANCER)
+    ]
+    ask(run.workspace, probes, run.report)
+    return f"API ready, {nodes} nodes ready"
+
+
+def exchange(run: Run) -> str:
+    """Central server and security servers listen where the federation's programs call them."""
+    estate = run.estate
+    hosts = estate.hosts_with(Role.CENTRAL_SERVER, Role.SECURITY_SERVER)
+    port = _port(Endpoint.ADMIN_API)
+    probes = [
+        Probe(host.name, _http(f"https://{estate.fqdn(host)}:{port}/", "200", "302", "401", "403", "404", insecure=True), "answers on its admin API")
+        for host in hosts
+    ]  # fmt: skip
+    ask(run.workspace, probes, run.report)
+    return f"{len(hosts)} admin APIs answer"
+
+
+def federation(run: Run) -> str:
+    """Nothing is left to do: what the servers hold is what the estate wants."""
+    from operate import pulumi_stack
+
+    return pulumi_stack.prove_settled(run, "federation")
+
+
+def platform(run: Run) -> str:
+    """The portal answers through the load balancer, over TLS of the site's own root."""
+    estate = run.estate
+    from_host = estate.hosts_with(Role.LOAD_BALANCER)[0]
+    url = f"https://{estate.portal.host_name}/"
+    ask(run.workspace, [Probe(from_host.name, _http(url, "200", "302"), "serves the portal")], run.report)
+    return f"{url} answers"
+
+
+def ask(workspace: Workspace, probes: Iterable[Probe], report: Report) -> None:
+    """Run every probe; Failure that names the hosts of which the claim isn't true."""
+    probes = list(probes)
+    failed: list[tuple[Probe, str]] = []
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for number, (probe, reason) in enumerate(
+            zip(probes, pool.map(lambda probe: _run(workspace, probe), probes), strict=True), start=1
+        ):
+            report.progress(f"proof {number} of {len(probes)}")
+            if reason is not None:
+                failed.append((probe, workspace.secrets.redact(reason)))
+    if not failed:
+        return
+    first = failed[0][0]
+    lines = [f"{probe.host}: {reason}" for probe, reason in failed[:5]]
+    if len(failed) > 5:
+        lines.append(f"and {len(failed) - 5} more")
+    raise Failure(
+        f"the proof failed on {len(failed)} of {len(probes)} hosts: not true that {first.host} {first.claim}",
+        details="\n".join(lines),
+        next_step=f"{shlex.join(_ssh(workspace, first.host))} {shlex.quote(first.command)}",
+    )
+
+
+def _run(workspace: Workspace, probe: Probe) -> str | None:
+    """None if the probe's claim is true, else why not."""
+    try:
+        result = subprocess.run(
+            [*_ssh(workspace, probe.host), probe.command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {_TIMEOUT_SECONDS} s"
+    if result.returncode == 0:
+        return None
+    return (result.stderr.strip() or result.stdout.strip() or f"status {result.returncode}")[:400]
+
+
+def _ssh(workspace: Workspace, host: str) -> Sequence[str]:
+    if workspace.ssh_configuration.exists():
+        return ["ssh", "-F", str(workspace.ssh_configuration), host]
+    return ["ssh", host]
+
+
+def _http(url: str, *accepted: str, insecure: bool = False) -> str:
+    """A command that succeeds if `url` answers with one of the accepted status codes."""
+    trust = "--insecure" if insecure else f"--cacert {_TLS}/root.crt"
+    codes = "|".join(accepted)
+    return (
+        f"code=$(curl --silent --show-error --max-time 20 {trust} --output /dev/null"
+        f" --write-out '%{{http_code}}' {shlex.quote(url)}) || exit 1;"
+        f' case "$code" in {codes}) ;; *) echo "{url} answered $code"; exit 1 ;; esac'
+    )
+
+
+def _port(endpoint: Endpoint) -> int:
+    return LISTENERS[endpoint].port
