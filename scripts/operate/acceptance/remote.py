@@ -1,0 +1,46 @@
+"""Runs the probe on hosts of the site."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from operate.failure import Failure
+from operate.lab import ssh
+from operate.workspace import Workspace
+
+PROBE = Path(__file__).with_name("probe.py")
+SECONDS = 120
+"""The longest that a probe may take, however much it looks at."""
+
+
+def ask(workspace: Workspace, questions: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Answers of each host to its questions, asked side by side. Failure if a host can't be asked."""
+    with ThreadPoolExecutor(8) as pool:
+        pending = {host: pool.submit(_ask, workspace, host, asked) for host, asked in questions.items()}
+        return {host: answer.result() for host, answer in pending.items()}
+
+
+def _ask(workspace: Workspace, host: str, asked: dict[str, Any]) -> dict[str, Any]:
+    question = base64.b64encode(json.dumps(asked).encode()).decode()
+    command = ssh.command(workspace, host, "python3", "-", question)
+    try:
+        with PROBE.open(encoding="utf-8") as script:
+            done = subprocess.run(
+                command, stdin=script, capture_output=True, text=True, timeout=SECONDS, check=False
+            )
+    except subprocess.TimeoutExpired:
+        raise Failure(f"the probe on '{host}' took more than {SECONDS} s") from None
+    if done.returncode != 0:
+        raise Failure(
+            f"the probe can't run on '{host}'",
+            details=done.stderr.strip()[-500:],
+            next_step=f"scripts/lab ssh {host}",
+        )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

@@ -1,0 +1,166 @@
+"""Runs the project's tests, layer by layer: what `scripts/test` does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import typer
+
+from operate.failure import ExitCode, Failure
+from operate.locations import ROOT, cache_home
+from operate.reporting import Report, seconds
+
+LAB = "test"
+"""The lab that the integration layer builds and removes: nobody else's."""
+
+_COUNT = re.compile(r"(\d+) (passed|failed|skipped|error)")
+
+
+@dataclass
+class Tally:
+    """Tests counted over all layers."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    layers: list[tuple[str, bool, float]] = field(default_factory=list)
+
+    def read(self, closing_line: str) -> None:
+        """Add the counts of a test runner's closing line."""
+        for number, word in _COUNT.findall(closing_line):
+            name = "failed" if word == "error" else word
+            setattr(self, name, getattr(self, name) + int(number))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A group of tests that need the same things."""
+
+    name: str
+    purpose: str
+    commands: Callable[[], Sequence[Sequence[str]]]
+    nodes: bool = False
+    """Whether it starts containers: left out by --fast."""
+
+
+def _python(*words: str) -> list[str]:
+    return [sys.executable, "-m", *words]
+
+
+def _static() -> list[list[str]]:
+    return [
+        _python("ruff", "check", "."),
+        _python("ruff", "format", "--check", "."),
+        _python("mypy"),
+        _python("yamllint", "--config-file", ".config/yamllint.yml", "--strict", "."),
+        _python("ansiblelint", "--offline", "--config-file", ".config/ansible-lint.yml"),
+        _python("operate.role_readme", "--check"),
+    ]
+
+
+def _pytest(*words: str) -> list[str]:
+    return _python("pytest", "-q", *words)
+
+
+LAYERS = (
+    Layer("static", "style, types, lint, generated files", _static),
+    Layer("python", "units, properties, contracts, programs", lambda: [_pytest("tests", "-m", "not lab and not node")]),
+    Layer("toolchain", "binaries, packages and images are built", lambda: [_python("operate.toolchain", "all")], nodes=True),
+    Layer("roles", "each role: check, converge, idempotence, verify", lambda: [_python("operate.role_tests")], nodes=True),
+    Layer(
+        "integration",
+        "a lab is raised, proved, repeated, interrupted and removed",
+        lambda: [_pytest("tests/integration", "-m", "lab or node", "--capture=no")],
+        nodes=True,
+    ),
+)
+"""Every layer, cheapest first."""
+
+
+def run(layers: Sequence[Layer], report: Report) -> Tally:
+    """Run `layers` in order and count; a failing layer doesn't keep later ones from running."""
+    tally = Tally()
+    for layer in layers:
+        report.line(f"── {layer.name}: {layer.purpose}")
+        started = time.monotonic()
+        passed = all([_succeeds(command, tally) for command in layer.commands()])
+        tally.layers.append((layer.name, passed, time.monotonic() - started))
+    return tally
+
+
+def _succeeds(command: Sequence[str], tally: Tally) -> bool:
+    """Run a command with its output passed on; count tests if its closing line has them."""
+    environment = {**os.environ, "SMARTGOUV_TEST_LAB": LAB}
+    last = ""
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        for line in process.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            if _COUNT.search(line):
+                last = line
+    if last:
+        tally.read(last)
+    else:
+        # A linter is one test: it passes or it doesn't.
+        tally.read("1 passed" if process.returncode == 0 else "1 failed")
+    if process.returncode != 0 and last and "failed" not in last and "error" not in last:
+        tally.failed += 1
+    return process.returncode == 0
+
+
+def main(
+    *,
+    fast: Annotated[bool, typer.Option("--fast", help="Only the layers that need no container.")] = False,
+    role: Annotated[str, typer.Option(help="Only this role's scenario.")] = "",
+    stage: Annotated[str, typer.Option(help="Only the integration tests of this stage.")] = "",
+) -> None:
+    """Run the tests. Installs nothing by hand: environments and tool chain are cached by their hashes."""
+    report = Report()
+    started = time.monotonic()
+    if role:
+        layers: Sequence[Layer] = [
+            Layer("roles", role, lambda: [_python("operate.role_tests", role)], nodes=True)
+        ]
+    elif stage:
+        layers = [
+            Layer("integration", stage, lambda: [_pytest("tests/integration", "-k", stage, "--capture=no")], nodes=True)
+        ]
+    else:
+        layers = [layer for layer in LAYERS if not (fast and layer.nodes)]
+    try:
+        if any(layer.nodes for layer in layers):
+            _prepare(report)
+        tally = run(layers, report)
+    except Failure as failure:
+        report.failure(failure)
+        raise typer.Exit(failure.code) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    for name, passed, duration in tally.layers:
+        report.line(f"{'ok  ' if passed else 'FAIL'} {name:<12} {seconds(duration)}")
+    report.line(f"all layers took {seconds(time.monotonic() - started)}; caches are in {cache_home()}")
+    failed = max(tally.failed, sum(not passed for _, passed, _ in tally.layers))
+    sys.stdout.write(f"{tally.passed} passed, {failed} failed, {tally.skipped} skipped\n")
+    if failed:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _prepare(report: Report) -> None:
+    """Install what nodes need on this machine, as `lab up` does."""
+    from operate.lab.driver import prepare_machine
+
+    prepare_machine(LAB, report)
+
+
+if __name__ == "__main__":
+    typer.run(main)
