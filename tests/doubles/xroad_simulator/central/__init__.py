@@ -1,0 +1,1 @@
+"""A central server: admin API, global configuration, registration and management services."""

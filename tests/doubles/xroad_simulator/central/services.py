@@ -1,0 +1,205 @@
+"""What security servers ask of the central server: configuration, registration, management."""
+
+from __future__ import annotations
+
+import base64
+import logging
+
+from cryptography.exceptions import InvalidSignature
+from fastapi import FastAPI, HTTPException, Request, Response
+
+from xroad_simulator import management_protocol, software_token
+from xroad_simulator.central import management_requests
+from xroad_simulator.central.configuration import parameters
+from xroad_simulator.central.records import (
+    GenerationRecord,
+    RequestOrigin,
+    RequestType,
+    Source,
+)
+from xroad_simulator.central.server import Central, CentralServer
+from xroad_simulator.certificates import (
+    CertificateProblem,
+    encode,
+    is_authentication,
+    is_signing,
+    issuer_among,
+    parse_certificate,
+    signing_member,
+)
+from xroad_simulator.errors import ApiError
+from xroad_simulator.identifiers import ClientId, ServerId
+from xroad_simulator.management_protocol import CertificateRegistration, ManagementFault
+
+_LOG = logging.getLogger(__name__)
+_XML = "text/xml"
+
+
+def configuration_application(server: CentralServer) -> FastAPI:
+    """Ports 80 and 443: the signed configuration and the description of management services."""
+    app = FastAPI(openapi_url=None)
+    app.state.server = server
+
+    @app.get("/internalconf")
+    def internal() -> Response:
+        return _document(server, Source.INTERNAL)
+
+    @app.get("/externalconf")
+    def external() -> Response:
+        return _document(server, Source.EXTERNAL)
+
+    @app.get("/managementservices.wsdl")
+    def wsdl() -> Response:
+        address = server.url("https", 4002, "/managementservice/manage/")
+        return Response(management_protocol.description(address), media_type=_XML)
+
+    @app.get("/{path:path}")
+    def content(path: str) -> Response:
+        for record in server.store.all(GenerationRecord):
+            if record.path == f"/{path}":
+                return Response(
+                    base64.b64decode(record.content), media_type="application/octet-stream"
+                )
+        raise HTTPException(404)
+
+    return app
+
+
+def _document(server: CentralServer, source: Source) -> Response:
+    record = server.store.get(GenerationRecord, source)
+    if record is None:
+        raise HTTPException(404)
+    document = base64.b64decode(record.document)
+    # The first line names the boundary: the type has to repeat it.
+    boundary, _, body = document.partition(b"\r\n")
+    return Response(
+        boundary + b"\r\n" + body,
+        headers={
+            "Content-Type": f"multipart/related; charset=UTF-8; boundary={boundary.decode()}"
+        },
+    )
+
+
+def registration_application(server: CentralServer) -> FastAPI:
+    """Port 4001: registration of authentication certificates."""
+    app = FastAPI(openapi_url=None)
+    app.state.server = server
+
+    @app.post("/managementservice/")
+    async def register(request: Request, central: Central) -> Response:
+        try:
+            decoded = CertificateRegistration.decode(
+                request.headers.get("content-type", ""), await request.body()
+            )
+            number = _register_certificate(central, decoded)
+        except ManagementFault as refusal:
+            return Response(
+                management_protocol.fault(refusal.code, refusal.text), 500, media_type=_XML
+            )
+        except ApiError as refusal:
+            text = ", ".join(refusal.metadata)
+            return Response(
+                management_protocol.fault(refusal.code, text), 500, media_type=_XML
+            )
+        return Response(
+            management_protocol.envelope("authCertRegResponse", {"requestId": str(number)}),
+            media_type=_XML,
+        )
+
+    return app
+
+
+def _register_certificate(server: CentralServer, decoded: CertificateRegistration) -> int:
+    """Check both signatures and certificates as X-Road does, then take the request in."""
+    try:
+        identifier = ServerId.parse(decoded.server)
+        authentication = parse_certificate(decoded.authentication_certificate)
+        signing = parse_certificate(decoded.signing_certificate)
+        software_token.verify(
+            authentication.public_key(), decoded.authentication_signature, decoded.text()
+        )
+        software_token.verify(signing.public_key(), decoded.signing_signature, decoded.text())
+        owner = signing_member(signing, identifier.instance)
+    except InvalidSignature as error:
+        raise ManagementFault("InvalidSignatureValue", "a signature doesn't match") from error
+    except (CertificateProblem, ValueError) as error:
+        raise ManagementFault("InvalidRequest", str(error)) from error
+    if not is_authentication(authentication) or not is_signing(signing):
+        raise ManagementFault("InvalidRequest", "a certificate has the wrong usage")
+    authorities = parameters(server).authorities()
+    for certificate in (authentication, signing):
+        if issuer_among(certificate, authorities) is None:
+            raise ManagementFault("CannotCreateCertPath", "not issued by an approved CA")
+    if owner != identifier.owner:
+        raise ManagementFault("InvalidClientIdentifier", "not signed by the server's owner")
+    record = management_requests.submit(
+        server,
+        RequestType.AUTH_CERT_REGISTRATION,
+        RequestOrigin.SECURITY_SERVER,
+        str(identifier),
+        address=decoded.address,
+        certificate=encode(authentication),
+    )
+    return record.id
+
+
+_TYPES = {
+    "clientReg": RequestType.CLIENT_REGISTRATION,
+    "clientDeletion": RequestType.CLIENT_DELETION,
+    "clientRename": RequestType.CLIENT_RENAME,
+    "authCertDeletion": RequestType.AUTH_CERT_DELETION,
+    "addressChange": RequestType.ADDRESS_CHANGE,
+}
+
+
+def management_application(server: CentralServer) -> FastAPI:
+    """Port 4002: management services, called by the management security server only."""
+    app = FastAPI(openapi_url=None)
+    app.state.server = server
+
+    @app.post("/managementservice/manage/")
+    async def manage(request: Request, central: Central) -> Response:
+        try:
+            operation, fields = management_protocol.read_envelope(await request.body())
+            number = _manage(central, operation, fields)
+        except ManagementFault as refusal:
+            return Response(
+                management_protocol.fault(refusal.code, refusal.text), 500, media_type=_XML
+            )
+        except ApiError as refusal:
+            text = ", ".join(refusal.metadata)
+            return Response(
+                management_protocol.fault(refusal.code, text), 500, media_type=_XML
+            )
+        return Response(
+            management_protocol.envelope(f"{operation}Response", {"requestId": str(number)}),
+            media_type=_XML,
+        )
+
+    return app
+
+
+def _manage(server: CentralServer, operation: str, fields: dict[str, str]) -> int:
+    type_ = _TYPES.get(operation)
+    if type_ is None:
+        raise ManagementFault("Server.ServerProxy.UnknownService", operation)
+    try:
+        target = ServerId.parse(fields.pop("server", ""))
+        if "client" in fields:
+            fields["client"] = str(ClientId.parse(fields["client"]))
+        if "certificate" in fields:
+            fields["certificate"] = encode(
+                parse_certificate(base64.b64decode(fields["certificate"]))
+            )
+    except (ValueError, CertificateProblem) as error:
+        raise ManagementFault("InvalidRequest", str(error)) from error
+    unknown = set(fields) - {"client", "address", "certificate", "subsystem_name"}
+    if unknown:
+        raise ManagementFault("InvalidRequest", f"unknown fields {sorted(unknown)}")
+    # The sender is known to be the server's owner: its message was signed and its right checked
+    # by the management security server, which alone may reach this port.
+    record = management_requests.submit(
+        server, type_, RequestOrigin.SECURITY_SERVER, str(target), **fields
+    )
+    _LOG.info("%s for %s is request %d, %s", operation, target, record.id, record.status)
+    return record.id

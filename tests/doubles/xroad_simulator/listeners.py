@@ -1,0 +1,186 @@
+"""One process, several sockets: every listener of a server in one event loop.
+
+A security server has five. One process for each would cost five interpreters' memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import ssl
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from xroad_simulator.clock import now
+
+PEER_CERTIFICATE = "xroad_simulator.peer_certificate"
+"""Key in a request's scope: the client's certificate as DER, absent without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An application on a socket; TLS if a context is given."""
+
+    app: ASGIApp
+    address: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+
+class _PeerAwareProtocol(H11Protocol):
+    """HTTP that tells the application which certificate the client showed.
+
+    ASGI has a TLS extension for that, but no server implements it.
+    """
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        certificate = None if tls is None else tls.getpeercert(binary_form=True)
+        if certificate is None:
+            return
+        inner: Any = self.app
+
+        async def with_certificate(scope: Scope, receive: Receive, send: Send) -> None:
+            await inner({**scope, PEER_CERTIFICATE: certificate}, receive, send)
+
+        self.app = with_certificate
+
+
+class _Config(uvicorn.Config):
+    """A listener's configuration with a TLS context that is made elsewhere and may change."""
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(
+            listener.app,
+            host=listener.address,
+            port=listener.port,
+            http=_PeerAwareProtocol,
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=5,
+        )
+        self._tls = listener.tls
+        self.ssl: ssl.SSLContext | None = None
+
+    @property
+    def is_ssl(self) -> bool:
+        """Whether clients must speak TLS. Only once loaded: loading would look for files."""
+        return self.ssl is not None
+
+    def load(self) -> None:
+        """Prepare, then put the context where the one that files would make has its place."""
+        super().load()
+        self.ssl = self._tls
+
+
+class _Server(uvicorn.Server):
+    """A listener that leaves signals to the process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Don't: one handler stops all listeners."""
+        yield
+
+
+async def serve(
+    listeners: Sequence[Listener],
+    tasks: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+    ready: Callable[[], None] | None = None,
+) -> None:
+    """Run listeners and background tasks until SIGTERM or SIGINT, or until one of them fails.
+
+    `ready` is called once, when every socket is bound.
+    """
+    servers = [_Server(_Config(listener)) for listener in listeners]
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: tests
+            loop.add_signal_handler(number, stop.set)
+    serving = [asyncio.create_task(server.serve()) for server in servers]
+    background = [asyncio.create_task(task()) for task in tasks]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        while ready is not None and not all(server.started for server in servers):
+            await asyncio.sleep(0.02)
+            if any(task.done() for task in serving):
+                break
+        else:
+            if ready is not None:
+                ready()
+        done, _ = await asyncio.wait(
+            [*serving, *background, stopping], return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done:
+            task.result()
+    finally:
+        for task in [*background, stopping]:
+            task.cancel()
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*serving, *background, stopping, return_exceptions=True)
+
+
+def server_context(directory: Path, name: str, addresses: Sequence[str]) -> ssl.SSLContext:
+    """TLS with `<name>.crt` and `<name>.key`, made self-signed where they are missing."""
+    certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
+    if not (certificate.exists() and key.exists()):
+        make_self_signed(certificate, key, addresses)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def make_self_signed(certificate: Path, key: Path, addresses: Sequence[str]) -> None:
+    """A throw-away certificate, as X-Road's packages make one at installation."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, addresses[0])])
+    alternatives: list[x509.GeneralName] = []
+    for address in addresses:
+        try:
+            alternatives.append(x509.IPAddress(ip_address(address)))
+        except ValueError:
+            alternatives.append(x509.DNSName(address))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now() - timedelta(minutes=5))
+        .not_valid_after(now() + timedelta(days=7300))
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    certificate.parent.mkdir(parents=True, exist_ok=True)
+    key.touch(mode=0o600)
+    key.write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))

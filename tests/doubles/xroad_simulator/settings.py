@@ -1,0 +1,167 @@
+"""What an operator can set: X-Road's `local.ini` files and the command line.
+
+Only parameters that the simulator acts on are read; X-Road doesn't check the others either.
+`[simulator]` holds what X-Road keeps in its database or doesn't have: the life of a configuration.
+"""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from xroad_simulator.software_token import KeyAlgorithm
+
+LOOPBACK = "127.0.0.0/8, ::1"
+
+
+class Ini:
+    """`conf.d/*.ini` read in order, `local.ini` last; a later file wins."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._parser = configparser.ConfigParser(interpolation=None)
+        if directory is not None:
+            files = sorted(path for path in directory.glob("*.ini") if path.name != "local.ini")
+            self._parser.read([*files, directory / "local.ini"], encoding="utf-8")
+
+    def text(self, section: str, name: str, default: str) -> str:
+        """A parameter, or X-Road's default."""
+        return self._parser.get(section, name, fallback=default)
+
+    def number(self, section: str, name: str, default: float) -> float:
+        """A number; ValueError if the file has something else."""
+        return self._parser.getfloat(section, name, fallback=default)
+
+    def switch(self, section: str, name: str, default: bool) -> bool:
+        """A boolean; ValueError if the file has something else."""
+        return self._parser.getboolean(section, name, fallback=default)
+
+
+class Listening(BaseModel):
+    """Where a server listens. Given on the command line, not in `local.ini`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    address: str = "0.0.0.0"
+    port_offset: int = 0
+    """Added to every port, the same in all servers of a federation: they can then share a machine,
+    each on its own loopback address."""
+
+    def port(self, number: int) -> int:
+        """The port that is really used for X-Road's port `number`."""
+        return number + self.port_offset
+
+
+class Common(BaseModel):
+    """Settings of both servers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    state: Path
+    """Directory of the database and of self-made TLS certificates."""
+    tls: Path
+    """Directory of `<name>.crt` and `<name>.key` of the TLS listeners."""
+    listening: Listening = Listening()
+    accounts: Path | None = None
+    """A file of `name:password` lines instead of the system's accounts."""
+    pin_command: Path | None = None
+    """Program that prints the token's PIN at the start; code 127 means that there is none."""
+    key_management_whitelist: str = LOOPBACK
+    regular_whitelist: str = "0.0.0.0/0, ::/0"
+    key_bits: int = Field(default=2048, ge=2048)
+
+
+class CentralSettings(Common):
+    """Settings of a central server. Times in seconds."""
+
+    generation_interval: float = Field(default=60, gt=0)
+    configuration_lifetime: float = Field(default=600, gt=0)
+    internal_key_algorithm: KeyAlgorithm = KeyAlgorithm.RSA
+    external_key_algorithm: KeyAlgorithm = KeyAlgorithm.RSA
+    auto_approve_authentication_certificates: bool = False
+    auto_approve_clients: bool = False
+
+    @classmethod
+    def read(cls, ini: Ini, common: Common) -> Self:
+        """From `local.ini`, with X-Road's names and defaults."""
+        admin, center = "admin-service", "center"
+        algorithm = KeyAlgorithm.RSA
+        return cls(
+            **{
+                **common.model_dump(),
+                "key_management_whitelist": ini.text(
+                    admin, "key-management-api-whitelist", LOOPBACK
+                ),
+                "regular_whitelist": ini.text(
+                    admin, "regular-api-whitelist", common.regular_whitelist
+                ),
+            },
+            generation_interval=ini.number(
+                admin, "global-configuration-generation-rate-in-seconds", 60
+            ),
+            configuration_lifetime=ini.number(
+                "simulator", "configuration-lifetime-in-seconds", 600
+            ),
+            internal_key_algorithm=KeyAlgorithm(
+                ini.text(admin, "internal-key-algorithm", algorithm)
+            ),
+            external_key_algorithm=KeyAlgorithm(
+                ini.text(admin, "external-key-algorithm", algorithm)
+            ),
+            auto_approve_authentication_certificates=ini.switch(
+                center, "auto-approve-auth-cert-reg-requests", False
+            ),
+            auto_approve_clients=ini.switch(center, "auto-approve-client-reg-requests", False),
+        )
+
+
+class SecuritySettings(Common):
+    """Settings of a security server. Times in seconds."""
+
+    update_interval: float = Field(default=60, gt=0)
+    rights_cache_period: float = Field(default=60, ge=0)
+    """How long a revoked right may still work (`server-conf-cache-period`)."""
+    client_http_port: int = 8080
+    client_https_port: int = 8443
+    message_port: int = 5500
+    health_check_port: int = 0
+    """0 turns the health check off."""
+    client_timeout: float = 30
+    authentication_key_algorithm: KeyAlgorithm = KeyAlgorithm.RSA
+    signing_key_algorithm: KeyAlgorithm = KeyAlgorithm.RSA
+    activate_authentication_certificate: bool = False
+    enforce_pin_policy: bool = False
+
+    @classmethod
+    def read(cls, ini: Ini, common: Common) -> Self:
+        """From `local.ini`, with X-Road's names and defaults."""
+        admin, proxy, algorithm = "proxy-ui-api", "proxy", KeyAlgorithm.RSA
+        return cls(
+            **{
+                **common.model_dump(),
+                "key_management_whitelist": ini.text(
+                    admin, "key-management-api-whitelist", LOOPBACK
+                ),
+                "regular_whitelist": ini.text(
+                    admin, "regular-api-whitelist", common.regular_whitelist
+                ),
+                "key_bits": int(ini.number("signer", "key-length", 2048)),
+            },
+            update_interval=ini.number("configuration-client", "update-interval", 60),
+            rights_cache_period=ini.number(proxy, "server-conf-cache-period", 60),
+            client_http_port=int(ini.number(proxy, "client-http-port", 8080)),
+            client_https_port=int(ini.number(proxy, "client-https-port", 8443)),
+            message_port=int(ini.number(proxy, "server-listen-port", 5500)),
+            health_check_port=int(ini.number(proxy, "health-check-port", 0)),
+            client_timeout=ini.number(proxy, "client-timeout", 30000) / 1000,
+            authentication_key_algorithm=KeyAlgorithm(
+                ini.text(admin, "authentication-key-algorithm", algorithm)
+            ),
+            signing_key_algorithm=KeyAlgorithm(
+                ini.text(admin, "signing-key-algorithm", algorithm)
+            ),
+            activate_authentication_certificate=ini.switch(
+                admin, "automatic-activate-auth-certificate", False
+            ),
+            enforce_pin_policy=ini.switch("signer", "enforce-token-pin-policy", False),
+        )
