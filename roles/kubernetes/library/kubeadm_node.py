@@ -19,7 +19,7 @@ module: kubeadm_node
 short_description: Membership of a node in a Kubernetes cluster
 description:
   - Runs C(kubeadm init) or C(kubeadm join) on a node that isn't a member yet.
-  - What an interrupted run left is removed first, unless the node became a member; then the run counts as finished.
+  - What an interrupted run left is removed first. If the node became a member, the run counts as finished.
   - A second caller waits for the first, also when the first one's controller is gone.
 author: SMARTGOUV infrastructure
 options:
@@ -32,7 +32,7 @@ options:
     description: File with the configuration of kubeadm.
     type: path
   authority:
-    description: Certificate of the cluster's CA, PEM. A worker that trusts another CA belongs to another cluster.
+    description: Certificate of the cluster's CA, PEM. A worker with another one belongs to another cluster.
     type: str
     default: ""
   deadline_seconds:
@@ -72,7 +72,7 @@ class ReadyWatch(threading.Thread):
     def run(self) -> None:
         """Ask until the API is ready or the deadline has passed."""
         # Only whether the API answers matters here; its certificate is made in this very moment.
-        context = ssl._create_unverified_context()
+        context = ssl._create_unverified_context()  # noqa: S323
         while time.monotonic() < self._deadline:
             try:
                 with urllib.request.urlopen(READY_URL, timeout=2, context=context):

@@ -38,7 +38,11 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         },
         "kubernetes_image_repository": estate.image_repository("pause").rpartition("/")[0],
         "kubernetes_images": [
-            {"name": name, "tag": _tag(name, estate.images[name].version), "reference": estate.image_reference(name)}
+            {
+                "name": name,
+                "tag": _tag(name, estate.images[name].version),
+                "reference": estate.image_reference(name),
+            }
             for name in (*EVERY_NODE, *(CONTROL_PLANE if is_control_plane else ()))
         ],
         "kubernetes_cgroup_driver": cluster.cgroup_driver.value,
