@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from operate import applying, command_line
+from operate import applying, command_line, documents
 from operate.failure import ExitCode, Failure
 from operate.files import exclusive
+from operate.locations import ROOT
 from operate.reporting import Report, seconds
 from operate.workspace import Workspace, describe, load_estate, open_workspace
 
@@ -29,6 +31,7 @@ Site = Annotated[str, typer.Argument(help="A site under inventories/.")]
 Lab = Annotated[str | None, typer.Option("--lab", help="Which lab, where the site is one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for programs.")]
 OneStage = Annotated[str | None, typer.Option("--stage", help="Only this stage.")]
+Check = Annotated[bool, typer.Option("--check", help="Write nothing; fail if a file isn't current.")]
 FirstStage = Annotated[str | None, typer.Option("--from", help="This stage and those after it.")]
 
 
@@ -52,6 +55,22 @@ def validate(site: Site, as_json: Json = False) -> None:
         text = f"{len(estate.hosts)} hosts in {len(estate.zones)} zones, no problem"
         report.done(site, duration, text)
         report.document({"site": site, "result": "ok", "seconds": round(duration, 3), "problems": []})
+
+
+@application.command()
+def docs(site: Site, check: Check = False) -> None:
+    """Write the site's page under docs/sites: racks, zones with their flows, federation."""
+    report = Report()
+    with command_line.reported(report):
+        _written(report, documents.write_pages(load_estate(site), dry_run=check), check=check)
+
+
+@application.command()
+def schema(check: Check = False) -> None:
+    """Write the JSON Schema of the site files, which editors read."""
+    report = Report()
+    with command_line.reported(report):
+        _written(report, documents.write_schema(dry_run=check), check=check)
 
 
 @application.command()
@@ -181,6 +200,16 @@ def secrets_check(site: Site, lab: Lab = None, as_json: Json = False) -> None:
         workspace.secrets.require(estate, site)
         report.line(f"{len(estate.secrets)} secrets can be used: {workspace.secrets.directory}")
         report.document({"secrets": [secret.name for secret in estate.secrets], "result": "ok"})
+
+
+def _written(report: Report, paths: list[Path], *, check: bool) -> None:
+    for path in paths:
+        report.change(str(path.relative_to(ROOT)))
+    if check and paths:
+        raise Failure(
+            "generated files aren't current", next_step="# the same command without --check writes them"
+        )
+    report.line(f"{len(paths)} files {'would change' if check else 'written'}")
 
 
 def _tell_problems(report: Report, site: str, failure: Failure) -> None:

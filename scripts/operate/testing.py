@@ -71,9 +71,23 @@ def _pytest(*words: str) -> list[str]:
 
 LAYERS = (
     Layer("static", "style, types, lint, generated files", _static),
-    Layer("python", "units, properties, contracts, programs", lambda: [_pytest("tests", "-m", "not lab and not node")]),
-    Layer("toolchain", "binaries, packages and images are built", lambda: [_python("operate.toolchain", "all")], nodes=True),
-    Layer("roles", "each role: check, converge, idempotence, verify", lambda: [_python("operate.role_tests")], nodes=True),
+    Layer(
+        "python",
+        "units, properties, contracts, programs",
+        lambda: [_pytest("tests", "-m", "not lab and not node")],
+    ),
+    Layer(
+        "toolchain",
+        "binaries, packages and images are built",
+        lambda: [_python("operate.toolchain", "all")],
+        nodes=True,
+    ),
+    Layer(
+        "roles",
+        "each role: check, converge, idempotence, verify",
+        lambda: [_python("operate.role_tests")],
+        nodes=True,
+    ),
     Layer(
         "integration",
         "a lab is raised, proved, repeated, interrupted and removed",
@@ -133,7 +147,12 @@ def main(
         ]
     elif stage:
         layers = [
-            Layer("integration", stage, lambda: [_pytest("tests/integration", "-k", stage, "--capture=no")], nodes=True)
+            Layer(
+                "integration",
+                stage,
+                lambda: [_pytest("tests/integration", "-k", stage, "--capture=no")],
+                nodes=True,
+            )
         ]
     else:
         layers = [layer for layer in LAYERS if not (fast and layer.nodes)]

@@ -1,0 +1,74 @@
+"""The acceptance looks at what it should and judges what it sees."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+from estate import load
+from operate.acceptance import certificates, evidence, paths, probe
+from operate.acceptance.result import Check
+
+
+def test_forbidden_paths_are_what_no_flow_opens() -> None:
+    """A citizen may reach the portal and nothing else."""
+    estate = load("lab")
+    citizen = estate.host("citizen1")
+
+    tried = {(path.destination, path.port) for path in paths.forbidden(estate, citizen)}
+
+    assert ("balancer1", 443) not in tried
+    assert ("ca1", 9443) not in tried
+    assert {("balancer1", 8404), ("database1", 5432), ("control1", 6443), ("worker1", 30080)} <= tried
+
+
+def test_each_zone_is_seen_from_inside() -> None:
+    """One observer a zone, and no router: it stands in all of them."""
+    estate = load("lab")
+    observers = paths.observers(estate)
+
+    assert {host.zone for host in observers} == {zone.name for zone in estate.zones}
+    assert "router1" not in {host.name for host in observers}
+
+
+def test_an_answer_from_the_host_itself_fails_the_path() -> None:
+    """A refusal means that the packet arrived: only silence is a drop."""
+    path = paths.Path("citizen1", "public", "database1", "10.80.30.11", 5432)
+
+    assert paths._judged("public", "data", [(path, "dropped")]).passed
+    assert not paths._judged("public", "data", [(path, "refused")]).passed
+    assert "citizen1 → database1:5432" in paths._judged("public", "data", [(path, "open")]).detail
+
+
+def test_tls_endpoints_follow_the_roles() -> None:
+    """The load balancer must show a certificate for every name that it serves."""
+    estate = load("lab")
+    balancer = certificates.endpoints(estate, estate.host("balancer1"))
+    database = certificates.endpoints(estate, estate.host("database1"))
+
+    assert {"portal.lab.smartgouv.test", "civil-registry.services.lab.smartgouv.test"} <= {
+        target["name"] for target in balancer if target["port"] == 443
+    }
+    assert [target["starttls"] for target in database if target["port"] == 5432] == ["postgres"]
+
+
+def test_hidden_fields_are_found_in_any_order() -> None:
+    """The portal's token is sent back as a browser would."""
+    page = '<form><input name="csrf" value="abc" type="hidden"><input type="text" name="number"></form>'
+
+    assert probe._hidden(page) == [("csrf", "abc")]
+
+
+def test_evidence_counts_failures(tmp_path: Path) -> None:
+    """JUnit and JSON say the same."""
+    checks = [
+        Check("requests", "birth-records", passed=True, detail="200"),
+        Check("requests", "diplomas", passed=False, detail="502 <bad> & worse"),
+    ]
+    junit, document = evidence.write(tmp_path, checks)
+    suite = Xml.parse(junit).getroot().find("testsuite")
+
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    assert [item["passed"] for item in json.loads(document.read_text())] == [True, False]
