@@ -15,7 +15,7 @@ from operate.failure import Failure
 from operate.toolchain.commands import run
 from operate.toolchain.go import Go, find, find_present
 from operate.toolchain.progress import Progress
-from operate.toolchain.store import SOURCES, building, digest, locked, place, require_room
+from operate.toolchain.store import SOURCES, building, digest, locked, place, point, require_room
 
 MODULES = SOURCES / "modules"
 
@@ -133,6 +133,8 @@ def ensure(progress: Progress) -> Binaries:
                     step.note(f"{size / 2**20:.0f} MiB")
             programs |= {name: folder / "bin" / name for name in module.programs}
             versions[module.name] = module.version
+        for name, path in programs.items():
+            point(place("bin", name), path)
     return Binaries(programs, versions)
 
 

@@ -113,8 +113,6 @@ def _fill(
     (pool / "partial").mkdir(parents=True, exist_ok=True)
     apt = _Apt(place("mirror-apt", "apt.conf").parent, node, own)
     apt.update(force=refresh)
-    # TRIAL
-    lists = {t: [n for n in ns if n not in {"kubeadm","kubelet","kubectl","containerd","step-cli","step-ca","xroad-simulator-central-server","xroad-simulator-security-server"}] for t, ns in lists.items()}
     members = set(apt.resolve(lists, pool))
     for package in sorted(own.glob("*.deb")) if own else ():
         # The name tells builds of one version apart: the pool may still serve an older one.
@@ -289,5 +287,3 @@ class _Apt:
         if changed:
             write_atomically(file, text)
         return changed
-
-

@@ -1,0 +1,206 @@
+"""Our own Debian packages: programs from our Go modules, and the X-Road simulator for the lab."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from ruamel.yaml import YAML
+
+from operate.failure import Failure
+from operate.locations import ROOT
+from operate.toolchain.binaries import Binaries
+from operate.toolchain.commands import run
+from operate.toolchain.progress import Progress
+from operate.toolchain.store import SOURCES, building, digest, locked, place
+
+SIMULATOR = ROOT / "tests" / "doubles" / "xroad_simulator"
+
+_EPOCH = "1735689600"
+_FIELDS = {"Maintainer": "Site operations <operations@site.invalid>", "Section": "admin", "Priority": "optional"}
+_SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
+_RELOAD = """#!/bin/sh
+set -e
+if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload
+fi
+"""
+
+
+class Description(BaseModel):
+    """What debs.yml says about a package."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    module: str
+    programs: list[str]
+    summary: str
+    depends: list[str] = []
+    revision: int = 1
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package to be built: its control fields, its files, its scripts."""
+
+    fields: dict[str, str]
+    files: dict[str, Path]
+    """Absolute path on the host → file here; paths under a `bin` folder become executable."""
+    scripts: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The package's name."""
+        return self.fields["Package"]
+
+    def control(self) -> str:
+        """The control file."""
+        return "".join(f"{field}: {value}\n" for field, value in self.fields.items())
+
+    def key(self) -> str:
+        """A name for everything that goes into the package. Programs are told apart by their place in the cache."""
+        parts: list[str | bytes] = [self.control(), json.dumps(self.scripts, sort_keys=True)]
+        for target, source in sorted(self.files.items()):
+            parts += [target, str(source) if source.is_relative_to(place("binaries")) else source.read_bytes()]
+        return digest(*parts)
+
+
+def packages(binaries: Binaries) -> list[Package]:
+    """All of our packages as the sources describe them now."""
+    architecture = run(["dpkg", "--print-architecture"], purpose="asking for the architecture").strip()
+    described = YAML(typ="safe").load(SOURCES / "debs.yml")
+    own = [
+        _of_programs(name, Description.model_validate(text), binaries, architecture)
+        for name, text in described.items()
+    ]
+    return own + list(_of_simulator())
+
+
+def ensure(progress: Progress, binaries: Binaries) -> Path:
+    """A folder with all packages and an index of them, built where it is missing."""
+    wanted = packages(binaries)
+    folder = place("debs", digest(*(package.key() for package in wanted)))
+    with locked("debs"):
+        if not folder.is_dir():
+            with progress.step("own packages", "packed") as step, building(folder) as new:
+                for package in wanted:
+                    shutil.copy(_built(package), new)
+                index = run(["apt-ftparchive", "packages", "."], purpose="indexing packages", directory=new)
+                (new / "Packages").write_text(index, encoding="utf-8")
+                step.note(", ".join(package.name for package in wanted))
+    return folder
+
+
+def _of_programs(name: str, text: Description, binaries: Binaries, architecture: str) -> Package:
+    version = f"{binaries.versions[text.module].removeprefix('v')}-{text.revision}"
+    fields = {"Package": name, "Version": version, "Architecture": architecture, **_FIELDS}
+    if text.depends:
+        fields["Depends"] = ", ".join(text.depends).format(version=version)
+    fields["Description"] = text.summary
+    files = {f"/usr/bin/{program}": binaries.programs[program] for program in text.programs}
+    files |= _tree(SOURCES / "debs" / name)
+    scripts = {"postinst": _RELOAD} if any(path.endswith(".service") for path in files) else {}
+    return Package(fields, files, scripts)
+
+
+def _of_simulator() -> Iterator[Package]:
+    for folder in sorted((SIMULATOR / "packaging").glob("*")):
+        if not (folder / "control").is_file():
+            continue
+        given = (folder / "control").read_text(encoding="utf-8").strip()
+        name = _field(given, "Package", folder)
+        fields = {"Package": name, "Version": _simulator_version(), "Architecture": "all", **_FIELDS}
+        # The description may run over several lines, so it goes last and as it is.
+        rest, _, description = given.partition("\nDescription:")
+        for line in rest.splitlines():
+            field, separator, value = line.partition(":")
+            if separator and not line.startswith(" "):
+                fields[field] = value.strip()
+            elif line.strip():
+                last = next(reversed(fields))
+                fields[last] += f" {line.strip()}"
+        fields["Description"] = description.strip() or "X-Road simulator: test equipment"
+        python = {
+            f"/usr/share/{name}/xroad_simulator{target}": source
+            for target, source in _tree(SIMULATOR).items()
+            if not target.startswith("/packaging/")
+        }
+        units = {f"/usr/lib/systemd/system/{unit.name}": unit for unit in sorted(folder.glob("*.service"))}
+        scripts = {
+            script: (folder / script).read_text(encoding="utf-8")
+            for script in (*_SCRIPTS, "conffiles")
+            if (folder / script).is_file()
+        }
+        scripts.setdefault("postinst", _RELOAD)
+        yield Package(fields, python | units | _tree(folder / "root"), scripts)
+
+
+def _field(control: str, field: str, folder: Path) -> str:
+    for line in control.splitlines():
+        if line.startswith(f"{field}:"):
+            return line.partition(":")[2].strip()
+    raise Failure(f"{folder / 'control'} lacks the field {field}", next_step="see scripts/toolchain/README.md")
+
+
+def _simulator_version() -> str:
+    """Newer code gives a higher version: the last commit's time, or the newest file's while there are changes."""
+    git = ["git", "-C", str(ROOT)]
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", "--", str(SIMULATOR)], capture_output=True, text=True, check=False
+    )
+    committed = subprocess.run(
+        [*git, "log", "-1", "--format=%ct", "--", str(SIMULATOR)], capture_output=True, text=True, check=False
+    )
+    if changed.returncode == 0 and not changed.stdout.strip() and committed.stdout.strip():
+        moment = int(committed.stdout)
+    else:
+        moment = int(max(source.stat().st_mtime for source in _tree(SIMULATOR).values()))
+    return f"0.1.0+{time.strftime('%Y%m%d.%H%M%S', time.gmtime(moment))}"
+
+
+def _tree(folder: Path) -> dict[str, Path]:
+    """The files below a folder by the path that they have on a host."""
+    return {
+        f"/{path.relative_to(folder)}": path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def _built(package: Package) -> Path:
+    folder = place("deb", f"{package.name}-{package.key()}")
+    if not folder.is_dir():
+        with building(folder) as new:
+            _build(package, new)
+    return next(folder.glob("*.deb"))
+
+
+def _build(package: Package, folder: Path) -> None:
+    root = folder / "root"
+    for target, source in package.files.items():
+        path = root / target.removeprefix("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, path)
+        path.chmod(0o755 if path.parent.name in ("bin", "sbin") else 0o644)
+    control = root / "DEBIAN"
+    control.mkdir()
+    (control / "control").write_text(package.control(), encoding="utf-8")
+    for script, text in package.scripts.items():
+        (control / script).write_text(text, encoding="utf-8")
+        (control / script).chmod(0o644 if script == "conffiles" else 0o755)
+    version = package.fields["Version"]
+    run(
+        [
+            *("dpkg-deb", "--root-owner-group", "-Zzstd", "-z6", "--build", str(root)),
+            str(folder / f"{package.name}_{version}_{package.fields['Architecture']}.deb"),
+        ],
+        purpose=f"packing {package.name}",
+        environment={"SOURCE_DATE_EPOCH": _EPOCH},
+    )
+    shutil.rmtree(root)
