@@ -33,6 +33,8 @@ UNKNOWN = rpc.UNKNOWN
 
 T = TypeVar("T")
 
+_SIGNATURE = rpc._special_sig_key
+_SECRET = rpc._special_secret_sig
 _PARENT_CHECK_SECONDS = 1.0
 _UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
@@ -194,7 +196,10 @@ async def _serve(provider: Provider) -> None:
 def _value(value: struct_pb2.Value) -> Any:
     match value.WhichOneof("kind"):
         case "struct_value":
-            return plain(value.struct_value)
+            fields = value.struct_value.fields
+            # Configuration comes with its secrets marked, whatever the provider said about them.
+            is_secret = _SIGNATURE in fields and fields[_SIGNATURE].string_value == _SECRET
+            return _value(fields["value"]) if is_secret else plain(value.struct_value)
         case "list_value":
             return [_value(item) for item in value.list_value.values]
         case "number_value":

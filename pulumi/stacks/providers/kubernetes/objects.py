@@ -112,7 +112,11 @@ class Objects:
     ) -> Properties:
         """Apply the object and wait until it is ready."""
         if preview:
-            return {**state, **await self._foreseen(inputs)}
+            foreseen = await self._foreseen(inputs)
+            kept = {
+                key: value for key, value in state["metadata"].items() if key in ("uid", "creationTimestamp")
+            }
+            return {**foreseen, "metadata": {**foreseen["metadata"], **kept}}
         _, applied = await self._applied(inputs)
         return applied
 
