@@ -220,6 +220,10 @@ class CentralServerApi:
         }
         await self.connection.send("POST", "/initialization", body)
 
+    async def change_address(self, address: str) -> None:
+        """Change the name under which security servers reach the central server."""
+        await self.connection.send("PUT", "/system/server-address", {"central_server_address": address})
+
     async def tokens(self) -> list[Token]:
         """Tokens with their configuration signing keys."""
         return [Token.model_validate(item) for item in await self.connection.get("/tokens")]
@@ -299,6 +303,10 @@ class CentralServerApi:
     async def delete_subsystem(self, subsystem: SubsystemId) -> None:
         """Remove a subsystem that no security server has registered."""
         await self.connection.send("DELETE", f"/subsystems/{subsystem}")
+
+    async def unregister_subsystem(self, subsystem: SubsystemId, server: ServerId) -> None:
+        """End a subsystem's registration at a security server from the central side."""
+        await self.connection.send("DELETE", f"/subsystems/{subsystem}/servers/{server}")
 
     async def certification_services(self) -> list[CertificationServiceSummary]:
         """All certification services."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from stacks.providers.xroad.answers import Answer, Version
+from stacks.providers.xroad.errors import ApiError
 from stacks.providers.xroad.identifiers import MemberId, SubsystemId
 from stacks.providers.xroad.transport import AdminConnection
 
@@ -216,6 +217,36 @@ class SecurityServerApi:
         """Trust the central server of this anchor."""
         await self.connection.upload("PUT" if replace else "POST", "/system/anchor", anchor)
 
+    async def knows_member(self, member: MemberId) -> bool:
+        """Whether the server's copy of the global configuration has this member."""
+        try:
+            await self.connection.get(
+                "/member-names", member_class=member.member_class, member_code=member.code
+            )
+        except ApiError as error:
+            if error.status in {404, 409, 500}:
+                return False
+            raise
+        return True
+
+    async def knows_subsystem(self, subsystem: SubsystemId) -> bool:
+        """Whether the server's copy of the global configuration has this subsystem."""
+        answer = await self.connection.get(
+            "/clients",
+            instance=subsystem.instance,
+            member_class=subsystem.member_class,
+            member_code=subsystem.member,
+            subsystem_code=subsystem.code,
+            internal_search="false",
+            show_members="false",
+        )
+        return any(item["id"] == str(subsystem) for item in answer)
+
+    async def knows_holder(self, client: SubsystemId, holder: str) -> bool:
+        """Whether access rights of `client` can be given to this subsystem or global group."""
+        answer = await self.connection.get(f"/clients/{client}/service-client-candidates")
+        return any(item["id"] == holder for item in answer)
+
     async def tokens(self) -> list[Token]:
         """Tokens with their keys, certificates and requests."""
         return [Token.model_validate(item) for item in await self.connection.get("/tokens")]
@@ -274,6 +305,10 @@ class SecurityServerApi:
     async def unregister_certificate(self, certificate: str) -> None:
         """Ask the central server to forget an authentication certificate."""
         await self.connection.send("PUT", f"/token-certificates/{certificate}/unregister")
+
+    async def mark_for_deletion(self, certificate: str) -> None:
+        """Treat an authentication certificate as unregistered without asking the central server."""
+        await self.connection.send("PUT", f"/token-certificates/{certificate}/mark-for-deletion")
 
     async def activate_certificate(self, certificate: str) -> None:
         """Use a certificate from now on."""

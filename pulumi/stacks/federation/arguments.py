@@ -1,0 +1,135 @@
+"""What the components of the federation are told. Plain, immutable, without secrets."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stacks.providers.xroad.resources.certification_service import BASIC_PROFILE
+from stacks.providers.xroad.settings import Settings
+
+
+class Args(BaseModel):
+    """Base: immutable, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MemberClassArgs(Args):
+    """A kind of member."""
+
+    code: str
+    description: str
+
+
+class SubsystemArgs(Args):
+    """An information system of a member."""
+
+    subsystem: str
+    """`INSTANCE:CLASS:CODE:SUBSYSTEM`."""
+    name: str
+
+
+class MemberArgs(Args):
+    """An organisation with its information systems."""
+
+    member: str
+    """`INSTANCE:CLASS:CODE`."""
+    member_class: str
+    name: str
+    subsystems: tuple[SubsystemArgs, ...] = ()
+
+
+class CertificationArgs(Args):
+    """The approved authority."""
+
+    name: str
+    profile: str = BASIC_PROFILE
+    ocsp_responders: tuple[str, ...] = ()
+
+
+class TimestampingArgs(Args):
+    """An approved time-stamping authority."""
+
+    url: str
+    certificate: str
+
+
+class InstanceArgs(Args):
+    """The central server and everything that it alone keeps."""
+
+    instance: str
+    server: str
+    address: str
+    member_classes: tuple[MemberClassArgs, ...]
+    members: tuple[MemberArgs, ...]
+    management_provider: str
+    certification: CertificationArgs
+    timestamping: tuple[TimestampingArgs, ...] = ()
+
+
+class ServiceArgs(Args):
+    """A service of a subsystem."""
+
+    code: str
+    type: str
+    url: str
+    description_url: str
+    timeout_seconds: int = Field(default=60, ge=1, le=1000)
+    verify_tls: bool = False
+
+
+class ClientArgs(Args):
+    """A subsystem that a security server represents, with what it offers."""
+
+    subsystem: str
+    services: tuple[ServiceArgs, ...] = ()
+    connection: str = "HTTPS"
+
+
+class AccessRightArgs(Args):
+    """What a subsystem may call at another, and on what ground."""
+
+    provider: str
+    holder: str
+    services: tuple[str, ...] = Field(min_length=1)
+    reason: str = ""
+
+
+class ManagementArgs(Args):
+    """Where the central server's management services are. Only the management security server has them."""
+
+    subsystem: str
+    wsdl_url: str
+    services_url: str
+    services: tuple[str, ...]
+
+
+class SecurityServerArgs(Args):
+    """A security server with its clients and the rights that these grant."""
+
+    server: str
+    identity: str
+    address: str
+    owner: str
+    owner_name: str
+    country: str
+    clients: tuple[ClientArgs, ...] = ()
+    access_rights: tuple[AccessRightArgs, ...] = ()
+    management: ManagementArgs | None = None
+    timestamping: tuple[str, ...] = ()
+
+
+class FederationArgs(Args):
+    """A whole federation."""
+
+    settings: Settings
+    instance: InstanceArgs
+    security_servers: tuple[SecurityServerArgs, ...] = Field(min_length=1)
+
+    def access_rights(self) -> dict[tuple[str, str], frozenset[str]]:
+        """Service codes by provider and holder."""
+        return {
+            (right.provider, right.holder): frozenset(right.services)
+            for server in self.security_servers
+            for right in server.access_rights
+        }

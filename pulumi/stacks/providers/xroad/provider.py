@@ -1,0 +1,70 @@
+"""The provider `xroad`: its kinds of resource over one federation's servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stacks.providers.serving import ProviderError, Resource
+from stacks.providers.xroad.authority import CertificateAuthority
+from stacks.providers.xroad.resources.access_right import AccessRightKind
+from stacks.providers.xroad.resources.central_server import CentralServerKind
+from stacks.providers.xroad.resources.certification_service import CertificationServiceKind
+from stacks.providers.xroad.resources.client import ClientKind
+from stacks.providers.xroad.resources.kind import PACKAGE, Kind
+from stacks.providers.xroad.resources.management import ManagementProviderKind, ManagementRegistrationKind
+from stacks.providers.xroad.resources.member import MemberKind
+from stacks.providers.xroad.resources.member_class import MemberClassKind
+from stacks.providers.xroad.resources.security_server import SecurityServerKind
+from stacks.providers.xroad.resources.service_description import ServiceDescriptionKind
+from stacks.providers.xroad.resources.subsystem import SubsystemKind
+from stacks.providers.xroad.resources.timestamping_service import TimestampingServiceKind
+from stacks.providers.xroad.servers import Servers
+from stacks.providers.xroad.settings import Settings
+
+KINDS: tuple[type[Kind[Any]], ...] = (
+    CentralServerKind,
+    MemberClassKind,
+    MemberKind,
+    SubsystemKind,
+    ManagementProviderKind,
+    CertificationServiceKind,
+    TimestampingServiceKind,
+    SecurityServerKind,
+    ManagementRegistrationKind,
+    ClientKind,
+    ServiceDescriptionKind,
+    AccessRightKind,
+)
+
+
+class XRoadProvider:
+    """Answers for all kinds of resource of one federation."""
+
+    name = PACKAGE
+    version = "0.1.0"
+
+    def __init__(self, authority: CertificateAuthority | None = None) -> None:
+        """`authority` replaces the step-ca server that the settings name."""
+        self._authority = authority
+        self._servers: Servers | None = None
+        self._kinds: dict[str, Resource] = {}
+
+    async def configure(self, settings: Mapping[str, str]) -> None:
+        """Read the settings; connections are made later."""
+        self._servers = Servers(Settings.read(settings), self._authority)
+        self._kinds = {kind.inputs.token(): kind(self._servers) for kind in KINDS}
+
+    def resource(self, type_token: str) -> Resource:
+        """The kind behind a type token."""
+        if not self._kinds:
+            raise ProviderError("the xroad provider needs its settings: use an explicit provider")
+        try:
+            return self._kinds[type_token]
+        except KeyError:
+            raise ProviderError(f"the xroad provider has no resource of type {type_token}") from None
+
+    async def close(self) -> None:
+        """Give back connections."""
+        if self._servers is not None:
+            await self._servers.close()

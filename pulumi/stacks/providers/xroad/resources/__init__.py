@@ -1,0 +1,1 @@
+"""The kinds of resource that the provider manages, one a module."""

@@ -1,0 +1,127 @@
+"""Certification services: the authorities whose certificates the instance accepts."""
+
+# ruff: noqa: ARG002  (methods answer one interface; not each kind needs all of it)
+from __future__ import annotations
+
+import hashlib
+from typing import ClassVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from stacks.providers.serving import Properties, ProviderError
+from stacks.providers.xroad.central import CertificationServiceSummary
+from stacks.providers.xroad.errors import ApiError
+from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
+
+BASIC_PROFILE = "ee.ria.xroad.common.certificateprofile.impl.BasicCertificateProfileInfoProvider"
+"""The country-neutral profile: class in businessCategory, code in serialNumber."""
+
+
+class CertificationServiceInputs(Inputs):
+    """An approved authority. Its certificate comes from the authority itself."""
+
+    kind: ClassVar[str] = "CertificationService"
+
+    name: str
+    """What this declaration is called. The API knows the authority by its certificate."""
+    profile: str = BASIC_PROFILE
+    tls_only: bool = False
+    """Whether it issues authentication certificates only."""
+    csr_format: str = "PEM"
+    ocsp_responders: tuple[str, ...] = ()
+
+
+class CertificationServiceKind(Kind[CertificationServiceInputs]):
+    """Approves the trust-services authority. The API would take the same certificate twice: it is compared."""
+
+    inputs = CertificationServiceInputs
+    replacing = frozenset({"name"})
+
+    def key(self, wish: CertificationServiceInputs) -> str:
+        """The name of the declaration."""
+        return wish.name
+
+    def named(self, key: str) -> CertificationServiceInputs:
+        """From the name of the declaration."""
+        return CertificationServiceInputs(name=key)
+
+    async def find(self, wish: CertificationServiceInputs) -> Found[CertificationServiceInputs] | None:
+        """Look for a service with the authority's certificate."""
+        certificate = await self._certificate()
+        item = await self._service(fingerprint(certificate))
+        if item is None:
+            return None
+        central = self.servers.central
+        service = await central.certification_service(item.id)
+        responders = await central.ocsp_responders(item.id)
+        found = CertificationServiceInputs(
+            name=wish.name,
+            profile=service.certificate_profile_info,
+            tls_only=service.tls_auth,
+            csr_format=service.default_csr_format,
+            ocsp_responders=_in_order([item.url for item in responders], wish.ocsp_responders),
+        )
+        return Found(found, {"certificate_hash": fingerprint(certificate), "service": item.id})
+
+    async def make(self, wish: CertificationServiceInputs) -> None:
+        """Approve it, then name its responders."""
+        certificate = await self._certificate()
+        service = await self.servers.central.add_certification_service(
+            certificate, wish.profile, tls_only=wish.tls_only, csr_format=wish.csr_format
+        )
+        for url in wish.ocsp_responders:
+            await self.servers.central.add_ocsp_responder(service.id, url, None)
+
+    async def change(self, wish: CertificationServiceInputs, found: Found[CertificationServiceInputs]) -> None:
+        """Change settings and responders."""
+        central = self.servers.central
+        service: int = found.facts["service"]
+        settings = {"profile", "tls_only", "csr_format"}
+        if wish.model_dump(include=settings) != found.inputs.model_dump(include=settings):
+            await central.change_certification_service(
+                service, wish.profile, tls_only=wish.tls_only, csr_format=wish.csr_format
+            )
+        present = {item.url: item.id for item in await central.ocsp_responders(service)}
+        for url in wish.ocsp_responders:
+            if url not in present:
+                await central.add_ocsp_responder(service, url, None)
+        for url, identifier in present.items():
+            if url not in wish.ocsp_responders:
+                await central.delete_ocsp_responder(identifier)
+
+    async def remove(self, wish: CertificationServiceInputs, state: Properties) -> None:
+        """Withdraw the approval."""
+        item = await self._service(str(state.get("certificate_hash")))
+        if item is None:
+            return
+        try:
+            await self.servers.central.delete_certification_service(item.id)
+        except ApiError as error:
+            if not gone(error):
+                raise
+
+    async def _certificate(self) -> bytes:
+        certificates = await self.servers.authority.certificates()
+        if not certificates:
+            raise ProviderError("the trust-services authority shows no certificate")
+        return certificates[0]
+
+    async def _service(self, digest: str) -> CertificationServiceSummary | None:
+        for item in await self.servers.central.certification_services():
+            details = await self.servers.central.certification_service_certificate(item.id)
+            if details.hash.replace(":", "").upper() == digest:
+                return item
+        return None
+
+
+def fingerprint(certificate: bytes) -> str:
+    """Upper-case SHA-256 of a certificate (PEM), as the admin APIs write it."""
+    parsed = x509.load_pem_x509_certificate(certificate)
+    return hashlib.sha256(parsed.public_bytes(Encoding.DER)).hexdigest().upper()
+
+
+def _in_order(found: list[str], declared: tuple[str, ...]) -> tuple[str, ...]:
+    """Responders in the declared order, so that the server's order isn't a difference."""
+    known = [url for url in declared if url in found]
+    return (*known, *sorted(set(found) - set(known)))

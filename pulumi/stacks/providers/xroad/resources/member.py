@@ -1,0 +1,63 @@
+"""Members: organisations of the federation."""
+
+# ruff: noqa: ARG002  (methods answer one interface; not each kind needs all of it)
+from __future__ import annotations
+
+from typing import ClassVar
+
+from stacks.providers.serving import Properties
+from stacks.providers.xroad.errors import ApiError
+from stacks.providers.xroad.identifiers import MemberId
+from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
+
+
+class MemberInputs(Inputs):
+    """A member."""
+
+    kind: ClassVar[str] = "Member"
+
+    member: str
+    """`INSTANCE:CLASS:CODE`."""
+    name: str
+
+
+class MemberKind(Kind[MemberInputs]):
+    """Keeps members at the central server."""
+
+    inputs = MemberInputs
+    replacing = frozenset({"member"})
+
+    def key(self, wish: MemberInputs) -> str:
+        """The identifier."""
+        return wish.member
+
+    def named(self, key: str) -> MemberInputs:
+        """From the identifier."""
+        return MemberInputs(member=str(MemberId.parse(key)), name="")
+
+    async def find(self, wish: MemberInputs) -> Found[MemberInputs] | None:
+        """Ask for it."""
+        try:
+            found = await self.servers.central.member(MemberId.parse(wish.member))
+        except ApiError as error:
+            if gone(error):
+                return None
+            raise
+        return Found(MemberInputs(member=wish.member, name=found.member_name))
+
+    async def make(self, wish: MemberInputs) -> None:
+        """Add it."""
+        member = MemberId.parse(wish.member)
+        await self.servers.central.add_member(member.member_class, member.code, wish.name)
+
+    async def change(self, wish: MemberInputs, found: Found[MemberInputs]) -> None:
+        """Rename it."""
+        await self.servers.central.rename_member(MemberId.parse(wish.member), wish.name)
+
+    async def remove(self, wish: MemberInputs, state: Properties) -> None:
+        """Remove it with everything that belongs to it."""
+        try:
+            await self.servers.central.delete_member(MemberId.parse(wish.member))
+        except ApiError as error:
+            if not gone(error):
+                raise

@@ -1,0 +1,90 @@
+"""Connections to the servers of a federation, one each, shared by all resources of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from estate.load import load_secret
+from stacks.providers.serving import ProviderError
+from stacks.providers.xroad.authority import CertificateAuthority
+from stacks.providers.xroad.central import CentralServerApi
+from stacks.providers.xroad.endpoint import trusting
+from stacks.providers.xroad.security import KeyUsage, SecurityServerApi
+from stacks.providers.xroad.settings import ROOT_VARIABLE, Settings
+from stacks.providers.xroad.step_ca import StepCertificateAuthority
+from stacks.providers.xroad.transport import AdminConnection
+
+
+class Servers:
+    """Everything that resources talk to. Connections are made when they are first needed."""
+
+    def __init__(self, settings: Settings, authority: CertificateAuthority | None = None) -> None:
+        """`authority` replaces the step-ca server of the settings."""
+        self.settings = settings
+        self._authority = authority
+        self._connections: dict[str, AdminConnection] = {}
+        self._tls = trusting(_root_certificate())
+
+    @property
+    def central(self) -> CentralServerApi:
+        """The central server."""
+        return CentralServerApi(self._connection(self.settings.central))
+
+    def security(self, name: str) -> SecurityServerApi:
+        """The security server called `name`; ProviderError if the settings don't have it."""
+        return SecurityServerApi(self._connection(name))
+
+    @property
+    def authority(self) -> CertificateAuthority:
+        """The authority that issues X-Road certificates."""
+        if self._authority is None:
+            trust = self.settings.trust_services
+            names: dict[KeyUsage, str] = {"AUTHENTICATION": trust.authentication, "SIGNING": trust.signing}
+            self._authority = StepCertificateAuthority(
+                trust.endpoint, self._tls, lambda usage: secret(names[usage])
+            )
+        return self._authority
+
+    def pin(self, name: str) -> str:
+        """The PIN of a server's software token."""
+        return secret(self.settings.servers[name].pin)
+
+    async def close(self) -> None:
+        """Give back all connections."""
+        for connection in self._connections.values():
+            await connection.close()
+        if isinstance(self._authority, StepCertificateAuthority):
+            await self._authority.close()
+
+    def _connection(self, name: str) -> AdminConnection:
+        if name not in self._connections:
+            try:
+                server = self.settings.servers[name]
+            except KeyError:
+                raise ProviderError(f"there is no server '{name}' in the provider's settings") from None
+            self._connections[name] = AdminConnection(server.endpoint, _reader(server.api_key), self._tls)
+        return self._connections[name]
+
+
+def secret(name: str) -> str:
+    """The value of a secret of this deployment; ProviderError, with the next step, if it is missing."""
+    try:
+        return load_secret(name)
+    except LookupError as error:
+        raise ProviderError(str(error.args[0])) from None
+
+
+def _reader(name: str) -> Callable[[], str]:
+    return lambda: secret(name)
+
+
+def _root_certificate() -> str:
+    path = os.environ.get(ROOT_VARIABLE)
+    if not path:
+        raise ProviderError(f"set {ROOT_VARIABLE} to the file of the site's root certificate")
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except OSError as error:
+        raise ProviderError(f"the root certificate can't be read from {path}: {error.strerror}") from None
