@@ -30,6 +30,9 @@ FORCE = "pulumi.com/patchForce"
 
 _DEFAULT_TIMEOUT_SECONDS = 300.0
 _POLL_SECONDS = 1.0
+_FIXED = ("creationTimestamp", "uid")
+"""Metadata that an object keeps for its whole life."""
+
 _SERVERS_OWN = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
 """Metadata that the server writes by itself."""
 
@@ -68,7 +71,7 @@ class Objects:
             live = await self._api.get(reference)
             if live is None:
                 return Difference(updates=("metadata",))
-            planned = await self._apply(reference, inputs, dry_run=True)
+            planned = await self._apply(reference, inputs, dry_run=True, force=True)
         except ApiError as refusal:
             if refusal.immutable_fields:
                 return Difference(replacements=refusal.immutable_fields)
@@ -112,12 +115,13 @@ class Objects:
     ) -> Properties:
         """Apply the object and wait until it is ready."""
         if preview:
-            foreseen = await self._foreseen(inputs)
+            foreseen = await self._foreseen(inputs, force=True)
             kept = {
                 key: value for key, value in state["metadata"].items() if key in ("uid", "creationTimestamp")
             }
             return {**foreseen, "metadata": {**foreseen["metadata"], **kept}}
-        _, applied = await self._applied(inputs)
+        # What the programs made is theirs: a field that somebody else wrote since is taken back.
+        _, applied = await self._applied(inputs, force=True)
         return applied
 
     async def delete(self, subject: Subject, identifier: str, inputs: Properties, state: Properties) -> None:
@@ -134,29 +138,33 @@ class Objects:
             if refusal.status != 404:
                 raise ProviderError(f"{reference}: {refusal}") from None
 
-    async def _apply(self, reference: Reference, inputs: Properties, *, dry_run: bool = False) -> Object:
-        force = _annotation(inputs, FORCE) == "true"
+    async def _apply(
+        self, reference: Reference, inputs: Properties, *, dry_run: bool = False, force: bool = False
+    ) -> Object:
+        force = force or _annotation(inputs, FORCE) == "true"
         return await self._api.apply(reference, _manifest(inputs), dry_run=dry_run, force=force)
 
-    async def _foreseen(self, inputs: Properties) -> Properties:
+    async def _foreseen(self, inputs: Properties, *, force: bool = False) -> Properties:
         """The state that applying would lead to, as far as it can be known without doing it."""
         unknown = {"metadata": {**inputs["metadata"], "uid": UNKNOWN, "creationTimestamp": UNKNOWN}}
         if contains(inputs, UNKNOWN):
             return {**inputs, **unknown, "status": UNKNOWN}
         try:
-            planned = await self._apply(await self._api.reference(inputs), inputs, dry_run=True)
+            reference = await self._api.reference(inputs)
+            planned = await self._apply(reference, inputs, dry_run=True, force=force)
         except ApiError as refusal:
-            # Its namespace or its definition may be made in this very deployment.
-            if refusal.status == 404:
+            # Its namespace or its definition may be made in this very deployment, and what can't be changed
+            # in place is removed first.
+            if refusal.status == 404 or refusal.immutable_fields:
                 return {**inputs, **unknown, "status": UNKNOWN}
             raise ProviderError(str(refusal)) from None
         state = _state(planned, inputs)
         return {**state, "metadata": {**state["metadata"], **unknown["metadata"]}, "status": UNKNOWN}
 
-    async def _applied(self, inputs: Properties) -> tuple[Reference, Properties]:
+    async def _applied(self, inputs: Properties, *, force: bool = False) -> tuple[Reference, Properties]:
         try:
             reference = await self._api.reference(inputs)
-            live = await self._apply(reference, inputs)
+            live = await self._apply(reference, inputs, force=force)
         except ApiError as refusal:
             raise ProviderError(str(refusal)) from None
         if _annotation(inputs, SKIP_AWAIT) != "true":
