@@ -104,8 +104,8 @@ def run(layers: Sequence[Layer], report: Report) -> Tally:
     for layer in layers:
         report.line(f"── {layer.name}: {layer.purpose}")
         started = time.monotonic()
-        passed = all([_succeeds(command, tally) for command in layer.commands()])
-        tally.layers.append((layer.name, passed, time.monotonic() - started))
+        results = [_succeeds(command, tally) for command in layer.commands()]
+        tally.layers.append((layer.name, all(results), time.monotonic() - started))
     return tally
 
 

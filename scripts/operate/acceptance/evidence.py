@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from xml.etree import ElementTree as Xml
+from xml.etree import ElementTree as ET
 
 from rich.table import Table
 
@@ -28,23 +28,23 @@ def table(checks: Sequence[Check]) -> Table:
 
 def write(folder: Path, checks: Sequence[Check]) -> tuple[Path, Path]:
     """Write `acceptance.xml` (JUnit) and `acceptance.json` into `folder`; return both paths."""
-    suites = Xml.Element("testsuites")
+    suites = ET.Element("testsuites")
     for group, members in groupby(sorted(checks, key=lambda check: check.group), lambda check: check.group):
         found = list(members)
         failures = sum(not check.passed for check in found)
-        suite = Xml.SubElement(
+        suite = ET.SubElement(
             suites, "testsuite", name=group, tests=str(len(found)), failures=str(failures), errors="0"
         )
         for check in found:
-            case = Xml.SubElement(
+            case = ET.SubElement(
                 suite, "testcase", classname=group, name=check.name, time=f"{check.seconds:.2f}"
             )
             if check.passed:
-                Xml.SubElement(case, "system-out").text = check.detail
+                ET.SubElement(case, "system-out").text = check.detail
             else:
-                Xml.SubElement(case, "failure", message=check.detail)
-    Xml.indent(suites)
+                ET.SubElement(case, "failure", message=check.detail)
+    ET.indent(suites)
     junit, document = folder / "acceptance.xml", folder / "acceptance.json"
-    write_atomically(junit, Xml.tostring(suites, encoding="unicode", xml_declaration=True) + "\n")
+    write_atomically(junit, ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n")
     write_atomically(document, json.dumps([asdict(check) for check in checks], indent=2) + "\n")
     return junit, document

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from operate.failure import Failure
-from operate.lab import ssh
+from operate.remote import command as ssh_command
 from operate.workspace import Workspace
 
 PROBE = Path(__file__).with_name("probe.py")
@@ -28,7 +28,7 @@ def ask(workspace: Workspace, questions: Mapping[str, dict[str, Any]]) -> dict[s
 
 def _ask(workspace: Workspace, host: str, asked: dict[str, Any]) -> dict[str, Any]:
     question = base64.b64encode(json.dumps(asked).encode()).decode()
-    command = ssh.command(workspace, host, "python3", "-", question)
+    command = ssh_command(workspace, host, "python3", "-", question)
     try:
         with PROBE.open(encoding="utf-8") as script:
             done = subprocess.run(

@@ -1,0 +1,142 @@
+"""Measures the project's figures on this machine. Prints them; asserts nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import typer
+
+from operate import command_line
+from operate.failure import Failure
+from operate.locations import ROOT
+from operate.reporting import Report
+from operate.workspace import open_workspace
+
+application = typer.Typer(
+    help="Measures the project's figures on this machine. Noisy by nature: nothing is asserted.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for programs.")]
+Lab = Annotated[str, typer.Option("--name", help="The lab.")]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured value beside its target or baseline."""
+
+    name: str
+    value: float
+    unit: str
+    target: str = ""
+    ratio: float | None = None
+    """To the baseline that was measured in the same run, if there is one."""
+
+
+@application.command()
+def validate(runs: int = 10, as_json: Json = False) -> None:
+    """Time `validate production`, as a ratio to an interpreter that only imports pydantic and yaml."""
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        baseline = _median(runs, sys.executable, "-c", "import pydantic, yaml")
+        whole = _median(runs, sys.executable, "-m", "operate", "validate", "production")
+        figures = [
+            Figure("interpreter with pydantic and yaml", baseline, "s"),
+            Figure("smartgouv validate production", whole, "s", "≤ 1", whole / baseline),
+        ]
+        _print(report, figures)
+
+
+@application.command()
+def lab(name: Lab = "lab", as_json: Json = False) -> None:
+    """Raise a lab, with the tool chain cached, then raise it again; then its memory and its control plane."""
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        first, first_seconds = _timed_up(name)
+        second, second_seconds = _timed_up(name)
+        changed = sum(stage["changed"] for stage in second["stages"])
+        figures = [
+            Figure("lab up", first_seconds, "s", "≤ 600 warm"),
+            Figure("second lab up", second_seconds, "s", "≤ 120", second_seconds / first_seconds),
+            Figure("changed by the second lab up", changed, "", "0"),
+            *_of_running(name),
+        ]
+        _print(report, figures, {"first": first["stages"], "second": second["stages"]})
+
+
+@application.command()
+def memory(name: Lab = "lab", as_json: Json = False) -> None:
+    """Memory of a running lab, and how long its control plane took to be ready."""
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        _print(report, _of_running(name))
+
+
+def _of_running(name: str) -> list[Figure]:
+    from operate import remote
+    from operate.lab import nodes
+
+    workspace = open_workspace("lab", name)
+    used = sum(nodes.memory(name).values()) / 2**30
+    figures = [Figure("memory of the lab's hosts", used, "GiB", "≤ 8")]
+    command = remote.command(workspace, "control1", "sudo", "cat", READY_FACT)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode == 0:
+        ready = float(json.loads(done.stdout)["ready_seconds"])
+        figures.append(Figure("kubeadm init to readyz", ready, "s", "≤ 15"))
+    return figures
+
+
+READY_FACT = "/etc/ansible/facts.d/kubernetes_bootstrap.fact"
+"""Where role `kubernetes` notes how long the control plane took."""
+
+
+def _timed_up(name: str) -> tuple[dict[str, Any], float]:
+    started = time.monotonic()
+    done = subprocess.run(
+        [ROOT / "scripts/lab", "up", "--name", name, "--json"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Failure("the lab didn't come up", next_step=f"scripts/lab up --name {name}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found, time.monotonic() - started
+
+
+def _median(runs: int, *command: str) -> float:
+    return statistics.median(
+        _timed(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(runs)
+    )
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def _print(report: Report, figures: list[Figure], more: dict[str, Any] | None = None) -> None:
+    load = os.getloadavg()[0]
+    report.line(f"{os.cpu_count()} cores, load {load:.1f}")
+    for figure in figures:
+        ratio = f"   × {figure.ratio:.2f} of the baseline" if figure.ratio is not None else ""
+        target = f"   (target {figure.target})" if figure.target else ""
+        report.line(f"{figure.name:<36}{figure.value:>9.2f} {figure.unit:<4}{target}{ratio}")
+    found = {"cores": os.cpu_count(), "load": load, "figures": [asdict(figure) for figure in figures]}
+    report.document({**found, **(more or {})})
+
+
+if __name__ == "__main__":
+    command_line.run(application, "scripts/bench")
