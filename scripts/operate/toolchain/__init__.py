@@ -1,1 +1,25 @@
-"""The tool chain: node image, package mirror, binaries, packages and container images, built once into a cache."""
+"""The tool chain: node image, package mirror, programs, packages and container images.
+
+Everything is built once into the cache, under names made of what it is built from.
+"""
+
+from operate.toolchain.assemble import Toolchain, ensure
+from operate.toolchain.images import push
+
+HOST_PACKAGES = (
+    "apt-utils",
+    "buildah",
+    "dpkg-dev",
+    "fuse-overlayfs",
+    "git",
+    "gpg",
+    "gpg-agent",
+    "debian-archive-keyring",
+    "mmdebstrap",
+    "podman",
+    "runc",
+    "skopeo",
+)
+"""Debian packages that this machine needs to build the tool chain."""
+
+__all__ = ["HOST_PACKAGES", "Toolchain", "ensure", "push"]

@@ -101,9 +101,7 @@ def built_name(package: str) -> str:
 def modules() -> list[Module]:
     """All of our Go modules, the long build first."""
     described = YAML(typ="safe").load(SOURCES / "binaries.yml")
-    return [
-        Module(name, Description.model_validate(text), MODULES / name) for name, text in described.items()
-    ]
+    return [Module(name, Description.model_validate(text), MODULES / name) for name, text in described.items()]
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,9 @@ def ensure(progress: Progress) -> Binaries:
             if not folder.is_dir():
                 cold = not any(folder.parent.glob("*"))
                 require_room(_ROOM_COLD_GIB if cold else 2, f"building {module.name}")
-                with progress.step(module.name, f"built {module.version} with {go.version}") as step:
+                with progress.step(
+                    "binaries", f"{module.name} {module.version}, built with {go.version}"
+                ) as step:
                     with building(folder) as new:
                         _build(module, go, new)
                     size = sum(path.stat().st_size for path in (folder / "bin").iterdir())

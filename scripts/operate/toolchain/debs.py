@@ -23,7 +23,11 @@ from operate.toolchain.store import SOURCES, building, digest, locked, place
 SIMULATOR = ROOT / "tests" / "doubles" / "xroad_simulator"
 
 _EPOCH = "1735689600"
-_FIELDS = {"Maintainer": "Site operations <operations@site.invalid>", "Section": "admin", "Priority": "optional"}
+_FIELDS = {
+    "Maintainer": "Site operations <operations@site.invalid>",
+    "Section": "admin",
+    "Priority": "optional",
+}
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
 _RELOAD = """#!/bin/sh
 set -e
@@ -64,7 +68,7 @@ class Package:
         return "".join(f"{field}: {value}\n" for field, value in self.fields.items())
 
     def key(self) -> str:
-        """A name for everything that goes into the package. Programs are told apart by their place in the cache."""
+        """A name for everything in the package. Programs are told apart by their place in the cache."""
         parts: list[str | bytes] = [self.control(), json.dumps(self.scripts, sort_keys=True)]
         for target, source in sorted(self.files.items()):
             parts += [target, str(source) if source.is_relative_to(place("binaries")) else source.read_bytes()]
@@ -88,12 +92,12 @@ def ensure(progress: Progress, binaries: Binaries) -> Path:
     folder = place("debs", digest(*(package.key() for package in wanted)))
     with locked("debs"):
         if not folder.is_dir():
-            with progress.step("own packages", "packed") as step, building(folder) as new:
+            with progress.step("packages", "our own") as step, building(folder) as new:
                 for package in wanted:
                     shutil.copy(_built(package), new)
                 index = run(["apt-ftparchive", "packages", "."], purpose="indexing packages", directory=new)
                 (new / "Packages").write_text(index, encoding="utf-8")
-                step.note(", ".join(package.name for package in wanted))
+                step.note(f"{len(wanted)} packed")
     return folder
 
 
@@ -149,7 +153,7 @@ def _field(control: str, field: str, folder: Path) -> str:
 
 
 def _simulator_version() -> str:
-    """Newer code gives a higher version: the last commit's time, or the newest file's while there are changes."""
+    """Newer code gives a higher version: the last commit's time; with changes, the newest file's."""
     git = ["git", "-C", str(ROOT)]
     changed = subprocess.run(
         [*git, "status", "--porcelain", "--", str(SIMULATOR)], capture_output=True, text=True, check=False

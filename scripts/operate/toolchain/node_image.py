@@ -46,7 +46,7 @@ def ensure(progress: Progress) -> NodeImage:
         if not (folder.is_dir() and _exists(image.reference)):
             shutil.rmtree(folder, ignore_errors=True)
             require_room(2, "building the node image")
-            with progress.step("node image", "built from Debian packages") as step, building(folder) as new:
+            with progress.step("node image", f"Debian {apt_source.RELEASE}") as step, building(folder) as new:
                 _build(new, image.reference)
                 step.note(_size(image.reference))
         run(["podman", "tag", image.reference, CURRENT], purpose="naming the node image")
@@ -143,5 +143,3 @@ def _exists(reference: str) -> bool:
 def _size(reference: str) -> str:
     facts = json.loads(run(["podman", "image", "inspect", reference], purpose="reading the node image"))
     return f"{facts[0]['Size'] / 2**20:.0f} MiB"
-
-

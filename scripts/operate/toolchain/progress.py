@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 from typing import Protocol
 
 from operate.reporting import Report
+
+_TICK_SECONDS = 1.0
 
 
 class Step:
@@ -24,8 +27,8 @@ class Step:
 class Progress(Protocol):
     """Who is told about the work: a terminal, a log, or nobody."""
 
-    def step(self, what: str, how: str) -> contextlib.AbstractContextManager[Step]:
-        """Work on `what` begins; the end of the block is its end."""
+    def step(self, kind: str, what: str) -> contextlib.AbstractContextManager[Step]:
+        """Work begins; the end of the block is its end."""
         ...
 
 
@@ -33,23 +36,35 @@ class Silent:
     """Tells nobody."""
 
     @contextlib.contextmanager
-    def step(self, what: str, how: str) -> Iterator[Step]:
+    def step(self, kind: str, what: str) -> Iterator[Step]:
         """Nothing is shown."""
-        del what, how
+        del kind, what
         yield Step()
 
 
 class Reported:
-    """Tells the reader of a run's report: one line for what was done, nothing for what was there."""
+    """Tells the readers of a report: a line for each thing that was done, none for what was there."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
 
     @contextlib.contextmanager
-    def step(self, what: str, how: str) -> Iterator[Step]:
-        """Show `what` with the elapsed time while the block runs, and a line when it has succeeded."""
+    def step(self, kind: str, what: str) -> Iterator[Step]:
+        """Show what is being done and for how long, and a line when it has succeeded."""
         step = Step()
         began = time.monotonic()
-        with self._report.working(f"{what}: being {how}"):
+        done = threading.Event()
+
+        def tell() -> None:
+            while not done.wait(_TICK_SECONDS):
+                self._report.progress(f"{kind}: {what}")
+
+        self._report.progress(f"{kind}: {what}")
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
             yield step
-        self._report.done(what, time.monotonic() - began, ", ".join([how, *step.notes]))
+        finally:
+            done.set()
+            teller.join()
+        self._report.done(kind, time.monotonic() - began, ", ".join([what, *step.notes]))

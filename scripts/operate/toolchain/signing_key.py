@@ -56,7 +56,7 @@ def _gpg(home: Path) -> list[str]:
 
 @contextlib.contextmanager
 def _agent(home: Path) -> Iterator[None]:
-    """gpg starts an agent of its own for a home folder; it isn't left running."""
+    """Gpg starts an agent of its own for a home folder; it isn't left running."""
     try:
         yield
     finally:

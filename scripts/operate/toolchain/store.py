@@ -52,7 +52,7 @@ def tree_digest(*roots: Path) -> str:
                 continue
             name = path.name if path == root else str(path.relative_to(root))
             if path.is_symlink():
-                parts += [name, "link", os.readlink(path)]
+                parts += [name, "link", str(path.readlink())]
             elif path.is_file():
                 parts += [name, "program" if os.access(path, os.X_OK) else "file", path.read_bytes()]
     return digest(*parts)
@@ -81,7 +81,7 @@ def building(final: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True)
         yield folder
-        os.rename(folder, final)
+        folder.rename(final)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -105,9 +105,9 @@ def require_room(gibibytes: float, purpose: str) -> None:
 def point(link: Path, target: Path) -> None:
     """Have the symbolic link `link` name `target`, a path relative to it, in one step."""
     relative = os.path.relpath(target, link.parent)
-    if link.is_symlink() and os.readlink(link) == relative:
+    if link.is_symlink() and str(link.readlink()) == relative:
         return
     temporary = link.parent / f"{_UNFINISHED}{link.name}"
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(relative)
-    os.replace(temporary, link)
+    temporary.replace(link)

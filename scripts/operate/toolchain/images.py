@@ -1,0 +1,328 @@
+"""Container images: the cluster's own from our programs, the applications' from their folders.
+
+Each image is built once without a network and kept as an OCI layout, so its digest is known before any
+registry exists and pushing only uploads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from ruamel.yaml import YAML
+
+from operate.failure import Failure
+from operate.files import write_atomically
+from operate.locations import ROOT
+from operate.toolchain import apt_source
+from operate.toolchain.binaries import Binaries
+from operate.toolchain.commands import run
+from operate.toolchain.progress import Progress
+from operate.toolchain.store import (
+    SOURCES,
+    building,
+    digest,
+    locked,
+    place,
+    require_room,
+    tree_digest,
+)
+
+APPLICATIONS = SOURCES / "images"
+PREFIX = "localhost/smartgouv"
+
+_EPOCH = "1735689600"
+_FORMAT = "1"
+"""Changed when all images are to be built anew although none of their parts has changed."""
+_PYTHON = "3.13"
+_PYTHON_PACKAGES = ("base-files", "dash", "media-types", "netbase", "python3", "tzdata")
+_PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64", "any")
+_ACCOUNTS = (
+    "root:x:0:0:root:/root:/usr/sbin/nologin\napplication:x:10001:10001::/application:/usr/sbin/nologin\n"
+)
+
+
+class Description(BaseModel):
+    """What images.yml says about an image."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    module: str | None = None
+    programs: list[str] = []
+    packages: list[str] = []
+    entrypoint: list[str] = []
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built image."""
+
+    name: str
+    version: str
+    key: str
+    """Names everything that shapes it."""
+    digest: str
+    """Of its manifest, as a registry will know it: sha256:…"""
+    layout: Path
+    """Its OCI layout."""
+
+    @property
+    def reference(self) -> str:
+        """Its name in this machine's container storage."""
+        return f"{PREFIX}/{self.name}:{self.key}"
+
+
+def ensure(progress: Progress, binaries: Binaries) -> dict[str, Image]:
+    """All images by name, built where they are missing."""
+    images: dict[str, Image] = {}
+    with locked("images"):
+        for name, text in _described().items():
+            images[name] = _of_parts(name, text, binaries, progress)
+        for folder in applications():
+            images[folder.name] = _of_application(folder, progress)
+        write_atomically(place("images.json"), manifest(images))
+    return images
+
+
+def manifest(images: Mapping[str, Image]) -> str:
+    """What was built, for people and other programs."""
+    return json.dumps(
+        {
+            image.name: {
+                "reference": image.reference,
+                "version": image.version,
+                "digest": image.digest,
+                "layout": str(image.layout),
+            }
+            for image in images.values()
+        },
+        indent=2,
+    )
+
+
+def applications() -> list[Path]:
+    """The folders of the applications' images."""
+    return sorted(file.parent for file in APPLICATIONS.glob("*/Containerfile"))
+
+
+def _described() -> dict[str, Description]:
+    described = YAML(typ="safe").load(SOURCES / "images.yml")
+    return {name: Description.model_validate(text) for name, text in described.items()}
+
+
+def _of_parts(name: str, text: Description, binaries: Binaries, progress: Progress) -> Image:
+    version = text.version or binaries.versions[str(text.module)].removeprefix("v")
+    programs = {program: binaries.programs[program] for program in text.programs}
+    places = [str(path) for path in programs.values()]
+    key = digest(_FORMAT, text.model_dump_json(), version, _ACCOUNTS, *places, *_archives(text.packages))
+
+    def prepare(context: Path) -> None:
+        root = context / "root"
+        if text.packages:
+            _unpack(text.packages, root)
+        bin_folder = root / "usr/local/bin"
+        bin_folder.mkdir(parents=True)
+        for program, path in programs.items():
+            os.link(path, bin_folder / program)
+        lines = ["FROM scratch", "COPY root/ /", "ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin"]
+        if text.entrypoint:
+            lines.append(f"ENTRYPOINT {json.dumps(text.entrypoint)}")
+        (context / "Containerfile").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    return _image(name, version, key, prepare, [], progress)
+
+
+def _of_application(folder: Path, progress: Progress) -> Image:
+    requirements = folder / "requirements.txt"
+    version: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    base = _python_base(progress)
+    key = digest(_FORMAT, base, tree_digest(folder), version)
+
+    def prepare(context: Path) -> None:
+        shutil.copytree(folder, context, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        packages = context / "packages"
+        if requirements.is_file():
+            shutil.copytree(_python_packages(requirements, progress), packages, copy_function=os.link)
+        else:
+            packages.mkdir()
+
+    return _image(folder.name, version, key, prepare, [f"--build-arg=BASE={base}"], progress)
+
+
+def _image(
+    name: str, version: str, key: str, prepare: Callable[[Path], None], arguments: list[str], progress: Progress
+) -> Image:
+    layout = place("images", f"{name}-{key}")
+    if not layout.is_dir():
+        require_room(2, f"building image {name}")
+        with progress.step("image", f"{name} {version}") as step, building(layout) as new:
+            context = new / "context"
+            context.mkdir()
+            prepare(context)
+            reference = f"{PREFIX}/{name}:{key}"
+            labels = {"org.opencontainers.image.title": name, "org.opencontainers.image.version": version}
+            run(
+                [
+                    *("podman", "build", "--quiet", "--network=none", "--pull=never", "--format=oci"),
+                    *("--layers=false", f"--timestamp={_EPOCH}", f"--tag={reference}"),
+                    *(f"--label={label}={value}" for label, value in labels.items()),
+                    *arguments,
+                    str(context),
+                ],
+                purpose=f"building image {name}",
+                next_step=f"see {APPLICATIONS.relative_to(ROOT)}/{name}/Containerfile",
+            )
+            run(
+                [
+                    *("skopeo", "copy", "--quiet", "--dest-compress-format=zstd"),
+                    *(f"containers-storage:{reference}", f"oci:{new}:{version}"),
+                ],
+                purpose=f"keeping image {name}",
+            )
+            shutil.rmtree(context)
+            step.note(f"{_weight(new) / 2**20:.0f} MiB packed")
+    index = json.loads((layout / "index.json").read_text(encoding="utf-8"))
+    return Image(name, version, key, index["manifests"][0]["digest"], layout)
+
+
+def _weight(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _archives(packages: list[str]) -> list[str]:
+    return [source.line() for source in apt_source.sources()] if packages else []
+
+
+def _unpack(packages: list[str] | tuple[str, ...], root: Path) -> None:
+    """Unpack packages and what they depend on: no maintainer scripts, no package manager."""
+    options = root.with_name("apt.conf")
+    options.write_text(apt_source.settings(), encoding="utf-8")
+    run(
+        [
+            *("mmdebstrap", "--variant=extract", "--mode=root", "--format=directory"),
+            f"--aptopt={options}",
+            "--dpkgopt=path-exclude=/usr/share/man/*",
+            "--dpkgopt=path-exclude=/usr/share/locale/*",
+            "--dpkgopt=path-exclude=/usr/share/doc/*",
+            "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+            f"--include={','.join(packages)}",
+            *(apt_source.RELEASE, str(root)),
+            *_archives(list(packages)),
+        ],
+        purpose="unpacking Debian packages for an image",
+        next_step="apt-get update   # does this machine's own apt reach its archives?",
+        environment={"SOURCE_DATE_EPOCH": _EPOCH, "TMPDIR": str(root.parent)},
+    )
+    options.unlink()
+    for leftover in ("etc/apt", "var/lib/apt", "var/cache/apt", "var/log", "etc/resolv.conf", "etc/hostname"):
+        path = root / leftover
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for device in (root / "dev").iterdir() if (root / "dev").is_dir() else ():
+        shutil.rmtree(device) if device.is_dir() and not device.is_symlink() else device.unlink()
+    (root / "etc").mkdir(exist_ok=True)
+    (root / "etc/passwd").write_text(_ACCOUNTS, encoding="utf-8")
+    (root / "etc/group").write_text("root:x:0:\napplication:x:10001:\n", encoding="utf-8")
+
+
+def _python_base(progress: Progress) -> str:
+    """The image that applications are built on: Python, time zones, an account without rights."""
+    parts = [*_PYTHON_PACKAGES, *_archives(list(_PYTHON_PACKAGES)), _ACCOUNTS]
+    key = digest(_FORMAT, *parts)
+    reference = f"{PREFIX}-python:{key}"
+    shown = run(["podman", "images", "--format", "{{.Repository}}:{{.Tag}}"], purpose="listing images")
+    if reference not in shown.splitlines():
+        with progress.step("image", f"base with Python {_PYTHON}"):
+            scratch = place("images", f"python-{key}")
+            with building(scratch) as new:
+                _unpack(_PYTHON_PACKAGES, new / "root")
+                (new / "Containerfile").write_text(
+                    "FROM scratch\nCOPY root/ /\nENV PATH=/usr/local/bin:/usr/bin:/bin "
+                    "PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8\n",
+                    encoding="utf-8",
+                )
+                run(
+                    [
+                        *("podman", "build", "--quiet", "--network=none", "--format=oci", "--layers=false"),
+                        *(f"--timestamp={_EPOCH}", f"--tag={reference}", str(new)),
+                    ],
+                    purpose="building the Python base image",
+                )
+                shutil.rmtree(new / "root")
+    return reference
+
+
+def _python_packages(requirements: Path, progress: Progress) -> Path:
+    """The packages of a hash-locked requirements file, for the image's Python."""
+    folder = place("python-packages", digest(_PYTHON, *_PLATFORMS, requirements.read_bytes()))
+    if not folder.is_dir():
+        with progress.step("wheels", f"of image {requirements.parent.name}"), building(folder) as new:
+            run(
+                [
+                    *(sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--no-compile"),
+                    *("--require-hashes", "--no-deps", "--only-binary=:all:", "--implementation=cp"),
+                    *(f"--platform={platform}" for platform in _PLATFORMS),
+                    *("--python-version", _PYTHON, "--target", str(new)),
+                    *("--requirement", str(requirements)),
+                ],
+                purpose=f"fetching the Python packages of {requirements.parent.name}",
+                next_step=f"pip config list   # can pip reach its index? Does {requirements} hold hashes?",
+            )
+    return folder
+
+
+def push(
+    registry: str,
+    images: Mapping[str, Image],
+    *,
+    authority: Path,
+    credentials: Path | None = None,
+    namespace: str = "smartgouv",
+) -> dict[str, str]:
+    """Upload images to `registry` (host:port) and return their digests by name; skips what is there.
+
+    `authority` is the certificate that the registry's must chain to; `credentials` an authentication file
+    as skopeo and podman read it, so that no password is ever an argument.
+    """
+    folder = place("registry-trust", digest(authority.read_bytes()))
+    folder.mkdir(exist_ok=True)
+    write_atomically(folder / "ca.crt", authority.read_text(encoding="utf-8"))
+    options = ["--cert-dir", str(folder)]
+    copying = ["--dest-cert-dir", str(folder)]
+    if credentials:
+        options += ["--authfile", str(credentials)]
+        copying += ["--dest-authfile", str(credentials)]
+    for image in images.values():
+        target = f"docker://{registry}/{namespace}/{image.name}"
+        if not _is_there(f"{target}@{image.digest}", options):
+            run(
+                [
+                    *("skopeo", "copy", "--quiet", "--preserve-digests", *copying),
+                    *(f"oci:{image.layout}", f"{target}:{image.version}"),
+                ],
+                purpose=f"pushing image {image.name} to {registry}",
+                next_step=f"curl --cacert {authority} https://{registry}/v2/   # does the registry answer?",
+            )
+    return {name: image.digest for name, image in images.items()}
+
+
+def _is_there(reference: str, options: list[str]) -> bool:
+    try:
+        run(["skopeo", "inspect", "--raw", *options, reference], purpose="asking the registry")
+    except Failure as failure:
+        if re.search(r"manifest unknown|name unknown|not found", failure.details):
+            return False
+        raise Failure(
+            f"the registry {reference.removeprefix('docker://').partition('/')[0]} can't be used",
+            details=failure.details,
+            next_step="scripts/lab status   # is the registry's host up?",
+        ) from failure
+    return True
