@@ -68,9 +68,7 @@ def machine() -> Callable[[str], Host]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Add failed units and the last lines of the journal to a failure's report."""
     report = yield
     host = getattr(item, "funcargs", {}).get("host")

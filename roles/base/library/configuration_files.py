@@ -1,0 +1,188 @@
+#!/usr/bin/python
+"""Ansible module: write all of a host's small configuration files in one go."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = """
+module: configuration_files
+short_description: Write a set of rendered configuration files and links
+description:
+  - A host's base consists of a dozen small files. Sent one by one each costs a connection and a Python start on the
+    host, which on many hosts is most of the run's time; this module compares and writes them together.
+  - Every file is replaced atomically and only when its content, owner or mode differs. No file is written unless
+    every validation passes, so a refused file leaves the whole set as it was.
+options:
+  files:
+    description: The files, each with C(path), C(content) and optionally C(owner), C(group), C(mode) and C(validate).
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path: {description: Where it lies; a link there is followed., type: path, required: true}
+      content: {description: The whole content., type: str, required: true}
+      owner: {description: Owner., type: str, default: root}
+      group: {description: Group., type: str, default: root}
+      mode: {description: Permissions., type: str, default: "0644"}
+      validate:
+        description: Command that must accept the file; C(%s) stands for a temporary copy of it.
+        type: str
+  links:
+    description: Symbolic links by path, with their targets.
+    type: dict
+    default: {}
+  directories:
+    description: Directories that hold nothing but files of this task; other files in them are removed.
+    type: list
+    elements: path
+    default: []
+author: the maintainers of this repository
+"""
+
+EXAMPLES = """
+- name: Write the base configuration
+  configuration_files:
+    files:
+      - path: /etc/ssh/sshd_config.d/10-site.conf
+        content: "{{ lookup('template', 'sshd.conf.j2') }}"
+        validate: sshd -t -f %s
+    links:
+      /etc/localtime: /usr/share/zoneinfo/UTC
+"""
+
+RETURN = """
+paths:
+  description: What was written, linked or removed, or would be in check mode.
+  type: list
+  returned: always
+"""
+
+
+def _current(path: str) -> str | None:
+    """The content of a file, or None if there is none."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _attributes_differ(path: str, wanted: dict[str, Any]) -> bool:
+    found = os.stat(path)
+    try:
+        owner, group = pwd.getpwnam(wanted["owner"]).pw_uid, grp.getgrnam(wanted["group"]).gr_gid
+    except KeyError:
+        # In check mode the account may be one that an earlier task only predicted.
+        return True
+    return (found.st_uid, found.st_gid, found.st_mode & 0o7777) != (owner, group, int(wanted["mode"], 8))
+
+
+def _refuse_invalid(module: AnsibleModule, wanted: dict[str, Any]) -> None:
+    command = shlex.split(wanted["validate"])
+    if module.check_mode and shutil.which(command[0]) is None:
+        # The checker comes with a package whose installation was only predicted.
+        return
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=module.tmpdir, suffix=".conf") as copy:
+        copy.write(wanted["content"])
+        copy.flush()
+        status, output, errors = module.run_command([part.replace("%s", copy.name) for part in command])
+    if status != 0:
+        module.fail_json(msg=f"{wanted['path']} was refused by {command[0]}: {(errors or output).strip()}")
+
+
+def _write(module: AnsibleModule, path: str, wanted: dict[str, Any]) -> None:
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(wanted["content"])
+    shutil.chown(temporary, wanted["owner"], wanted["group"])
+    os.chmod(temporary, int(wanted["mode"], 8))
+    os.replace(temporary, path)
+
+
+def _link(path: str, target: str) -> None:
+    temporary = f"{path}.new"
+    Path(temporary).unlink(missing_ok=True)
+    os.symlink(target, temporary)
+    os.replace(temporary, path)
+
+
+def _strangers(directories: list[str], files: set[str]) -> list[str]:
+    """Files in the given directories that are not among `files`."""
+    return [
+        str(path)
+        for directory in directories
+        if os.path.isdir(directory)
+        for path in sorted(Path(directory).iterdir())
+        if str(path) not in files
+    ]
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "content": {"type": "str", "required": True},
+                    "owner": {"type": "str", "default": "root"},
+                    "group": {"type": "str", "default": "root"},
+                    "mode": {"type": "str", "default": "0644"},
+                    "validate": {"type": "str"},
+                },
+            },
+            "links": {"type": "dict", "default": {}},
+            "directories": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    changed: list[tuple[str, dict[str, Any]]] = []
+    differences: list[dict[str, str]] = []
+    for wanted in module.params["files"]:
+        path = os.path.realpath(wanted["path"])
+        before = _current(path)
+        if before == wanted["content"] and not _attributes_differ(path, wanted):
+            continue
+        if wanted["validate"] and before != wanted["content"]:
+            _refuse_invalid(module, wanted)
+        changed.append((path, wanted))
+        differences.append(
+            {
+                "before_header": wanted["path"],
+                "after_header": wanted["path"],
+                "before": before or "",
+                "after": wanted["content"],
+            }
+        )
+    links = {
+        path: target
+        for path, target in module.params["links"].items()
+        if not (os.path.islink(path) and os.readlink(path) == target)
+    }
+    removed = _strangers(module.params["directories"], {wanted["path"] for wanted in module.params["files"]})
+    if not module.check_mode:
+        for path, wanted in changed:
+            _write(module, path, wanted)
+        for path, target in links.items():
+            _link(path, target)
+        for path in removed:
+            os.unlink(path)
+    paths = [wanted["path"] for _, wanted in changed] + list(links) + removed
+    module.exit_json(changed=bool(paths), paths=paths, diff=differences)
+
+
+if __name__ == "__main__":
+    main()
