@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from estate import EstateError
 from operate import applying, command_line, documents
 from operate.failure import ExitCode, Failure
 from operate.files import exclusive
 from operate.locations import ROOT
 from operate.reporting import Report, seconds
+from operate.run import Run
 from operate.workspace import Workspace, describe, load_estate, open_workspace
 
 application = typer.Typer(
@@ -26,6 +29,16 @@ ledger = typer.Typer(help="The hash-chained record of what was run.", no_args_is
 secrets = typer.Typer(help="The operator's secrets: one file each, never shown.", no_args_is_help=True)
 application.add_typer(ledger, name="ledger")
 application.add_typer(secrets, name="secrets")
+
+
+class StackAction(StrEnum):
+    """What can be done with a Pulumi program."""
+
+    PREVIEW = "preview"
+    UP = "up"
+    REFRESH = "refresh"
+    DESTROY = "destroy"
+
 
 Site = Annotated[str, typer.Argument(help="A site under inventories/.")]
 Lab = Annotated[str | None, typer.Option("--lab", help="Which lab, where the site is one.")]
@@ -115,6 +128,31 @@ def verify(site: Site, lab: Lab = None, as_json: Json = False) -> None:
             applying.apply(workspace, report, lock=lock, only="verify")
 
 
+@application.command()
+def stack(
+    site: Site,
+    program: Annotated[str, typer.Argument(help="federation or platform.")],
+    action: Annotated[StackAction, typer.Argument(help="What to do with it.")],
+    lab: Lab = None,
+    as_json: Json = False,
+) -> None:
+    """Preview, apply, refresh or destroy one Pulumi program of a site."""
+    from operate import pulumi_stack
+
+    report = Report(as_json=as_json)
+    with command_line.reported(report, interrupted="The same command goes on from here."):
+        workspace = open_workspace(site, lab)
+        _require_raised(workspace)
+        pulumi_stack.require_known(program)
+        with exclusive(workspace.lock_file, f"scripts/smartgouv stack {site} {program} {action}") as lock:
+            run = Run(workspace, workspace.load(), report, lock)
+            started = time.monotonic()
+            with report.working(f"{program} {action}"):
+                outcome = getattr(pulumi_stack, action.value)(run, program)
+        report.done(action.value, time.monotonic() - started, outcome.text)
+        report.document({"program": program, "action": action.value, "changed": outcome.changed})
+
+
 @ledger.command("show")
 def ledger_show(site: Site, lab: Lab = None, as_json: Json = False) -> None:
     """Show what was run: when, who, which commit, which stage, with what result."""
@@ -128,7 +166,8 @@ def ledger_show(site: Site, lab: Lab = None, as_json: Json = False) -> None:
             commit = entry["commit"][:10] + ("+" if entry["dirty"] else "")
             report.line(
                 f"{entry['when'][:19]}Z  {entry['who']:<10} {commit:<11} {entry['stage']:<11}"
-                f" {entry['result']:<12}{seconds(entry.get('seconds', 0)):>13}  {entry.get('changed', 0)} changed"
+                f" {entry['result']:<12}{seconds(entry.get('seconds', 0)):>13}"
+                f"  {entry.get('changed', 0)} changed"
             )
         head = book.verify().head
         report.line(f"last digest {head}   (keep it elsewhere: it shows later whether entries were cut off)")
@@ -213,8 +252,6 @@ def _written(report: Report, paths: list[Path], *, check: bool) -> None:
 
 
 def _tell_problems(report: Report, site: str, failure: Failure) -> None:
-    from estate import EstateError
-
     cause = failure.__cause__
     problems = cause.problems if isinstance(cause, EstateError) else []
     report.failure(failure)
@@ -241,5 +278,5 @@ def _require_raised(workspace: Workspace) -> None:
     if workspace.lab is not None and not workspace.overlay_file.exists():
         raise Failure(
             f"lab '{workspace.lab}' doesn't exist on this machine",
-            next_step=f"scripts/lab up{workspace.lab_option('--name')}",
+            next_step=workspace.lab_command("up"),
         )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-import click
 import typer
 
 from operate.failure import ExitCode, Failure
@@ -18,20 +15,11 @@ from operate.reporting import Report
 
 def run(application: typer.Typer, program: str) -> NoReturn:
     """Run the application with the command line's arguments and exit."""
-    # A terminal that closes or a service manager that stops the run ends it as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        code = application(prog_name=program, standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of a pipe has seen enough; Python must not complain while it closes its output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ExitCode.FAILED)
-    sys.exit(code if isinstance(code, int) else ExitCode.OK)
+    # A service manager that stops the run, or a terminal that closes, ends it as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    application(prog_name=program)
+    raise SystemExit(ExitCode.OK)
 
 
 @contextmanager

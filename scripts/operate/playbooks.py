@@ -15,6 +15,7 @@ from typing import IO, Any
 from operate.failure import Failure
 from operate.locations import ROOT
 from operate.processes import started
+from operate.remote import next_step, reason
 from operate.reporting import Report
 from operate.workspace import Workspace
 
@@ -197,28 +198,16 @@ def playbook_failure(workspace: Workspace, result: PlaybookResult, log: Path) ->
     first = result.failures[0]
     if first.unreachable:
         return Failure(
-            f"{_some(hosts)} can't be reached",
+            f"{_some(hosts)} can't be reached" + (f": {why}" if (why := reason(first.cause)) else ""),
             details="\n".join(lines),
-            next_step=_unreachable_step(workspace, first),
+            next_step=next_step(workspace, first.host, first.cause),
         )
     steps = [f"less {log}   # everything that Ansible said"]
     if workspace.lab is not None:
-        steps.append(f"scripts/lab{workspace.lab_option('--name')} ssh {first.host}   # look at the host")
+        steps.append(f"{workspace.lab_command('ssh')} {first.host}   # look at the host")
     return Failure(
         f"task '{first.task}' failed on {_some(hosts)}", details="\n".join(lines), next_step="\n".join(steps)
     )
-
-
-def _unreachable_step(workspace: Workspace, failure: TaskFailure) -> str:
-    cause = failure.cause
-    if workspace.lab is None:
-        if "Permission denied" in cause:
-            return f"ssh-add -l   # {failure.host} refuses the keys that are offered"
-        return f"ssh {failure.host} true   # find out why, then run the same command again"
-    up = f"scripts/lab{workspace.lab_option('--name')} up"
-    if "Permission denied" in cause:
-        return f"{up}   # puts the lab's key back on {failure.host}"
-    return f"{up}   # starts hosts that are down and goes on from there"
 
 
 def _command(workspace: Workspace, playbook: str, *, check: bool) -> list[str]:

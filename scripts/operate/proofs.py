@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,12 +15,14 @@ from estate import Estate
 from estate.host import Role
 from estate.network import LISTENERS, Endpoint
 from operate.failure import Failure
+from operate.remote import command, next_step, reason
 from operate.reporting import Report
 from operate.run import Run
 from operate.workspace import Workspace
 
 _AT_ONCE = 6
 _TIMEOUT_SECONDS = 60
+_SSH_FAILED = 255
 _TLS = "/etc/smartgouv/tls"
 
 
@@ -45,11 +47,11 @@ def reachable(workspace: Workspace, estate: Estate, report: Report) -> str:
 
 def base(run: Run) -> str:
     """Every host drops what no flow allows and shows no failed unit."""
-    command = (
+    question = (
         "sudo -n nft --stateless list ruleset | grep -q 'hook input .*policy drop'"
         " || { echo 'the input chain does not drop by default'; exit 1; }"
     )
-    probes = [Probe(host.name, command, "drops by default") for host in run.estate.hosts]
+    probes = [Probe(host.name, question, "drops by default") for host in run.estate.hosts]
     ask(run.workspace, probes, run.report)
     return f"{len(probes)} firewalls drop by default"
 
@@ -59,12 +61,12 @@ def trust(run: Run) -> str:
     probes = []
     for host in run.estate.hosts:
         name = shlex.quote(run.estate.fqdn(host))
-        command = (
+        question = (
             f"sudo -n openssl verify -CAfile {_TLS}/root.crt -untrusted {_TLS}/host.crt"
             f" -verify_hostname {name} {_TLS}/host.crt"
             f" && sudo -n openssl x509 -in {_TLS}/host.crt -noout -checkend 3600"
         )
-        probes.append(Probe(host.name, command, "has a certificate that chains to the root"))
+        probes.append(Probe(host.name, question, "has a certificate that chains to the root"))
     ask(run.workspace, probes, run.report)
     return f"{len(probes)} certificates chain to the root"
 
@@ -91,7 +93,8 @@ def cluster(run: Run) -> str:
     kubectl = "sudo -n kubectl --kubeconfig /etc/kubernetes/admin.conf"
     nodes = len(estate.kubernetes_nodes)
     ready = (
-        f"{kubectl} get --raw /readyz >/dev/null && {kubectl} wait --for=condition=Ready node --all --timeout=45s"
+        f"{kubectl} get --raw /readyz >/dev/null"
+        f" && {kubectl} wait --for=condition=Ready node --all --timeout=45s"
         f' && test "$({kubectl} get nodes --output name | wc -l)" -eq {nodes}'
     )
     probes = [Probe(control.name, ready, f"has {nodes} nodes that are ready")]
@@ -108,10 +111,16 @@ def exchange(run: Run) -> str:
     estate = run.estate
     hosts = estate.hosts_with(Role.CENTRAL_SERVER, Role.SECURITY_SERVER)
     port = _port(Endpoint.ADMIN_API)
+    # Whatever it answers without a key: it speaks HTTP over TLS.
+    answers = ("200", "302", "401", "403", "404")
     probes = [
-        Probe(host.name, _http(f"https://{estate.fqdn(host)}:{port}/", "200", "302", "401", "403", "404", insecure=True), "answers on its admin API")
+        Probe(
+            host.name,
+            _http(f"https://{estate.fqdn(host)}:{port}/", *answers, insecure=True),
+            "answers on its admin API",
+        )
         for host in hosts
-    ]  # fmt: skip
+    ]
     ask(run.workspace, probes, run.report)
     return f"{len(hosts)} admin APIs answer"
 
@@ -135,32 +144,47 @@ def platform(run: Run) -> str:
 def ask(workspace: Workspace, probes: Iterable[Probe], report: Report) -> None:
     """Run every probe; Failure that names the hosts of which the claim isn't true."""
     probes = list(probes)
-    failed: list[tuple[Probe, str]] = []
+    failed: list[_Refuted] = []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for number, (probe, reason) in enumerate(
-            zip(probes, pool.map(lambda probe: _run(workspace, probe), probes), strict=True), start=1
-        ):
+        for number, refuted in enumerate(pool.map(lambda probe: _run(workspace, probe), probes), start=1):
             report.progress(f"proof {number} of {len(probes)}")
-            if reason is not None:
-                failed.append((probe, workspace.secrets.redact(reason)))
+            if refuted is not None:
+                failed.append(refuted)
     if not failed:
         return
-    first = failed[0][0]
-    lines = [f"{probe.host}: {reason}" for probe, reason in failed[:5]]
+    lines = [f"{refuted.probe.host}: {workspace.secrets.redact(refuted.reason)}" for refuted in failed[:5]]
     if len(failed) > 5:
         lines.append(f"and {len(failed) - 5} more")
+    first = failed[0]
+    if first.unreachable:
+        why = reason(first.reason)
+        raise Failure(
+            f"{len(failed)} of {len(probes)} hosts can't be reached" + (f": {why}" if why else ""),
+            details="\n".join(lines),
+            next_step=next_step(workspace, first.probe.host, first.reason),
+        )
     raise Failure(
-        f"the proof failed on {len(failed)} of {len(probes)} hosts: not true that {first.host} {first.claim}",
+        f"the proof failed on {len(failed)} of {len(probes)} hosts:"
+        f" it isn't true that {first.probe.host} {first.probe.claim}",
         details="\n".join(lines),
-        next_step=f"{shlex.join(_ssh(workspace, first.host))} {shlex.quote(first.command)}",
+        next_step=shlex.join(command(workspace, first.probe.host, first.probe.command)),
     )
 
 
-def _run(workspace: Workspace, probe: Probe) -> str | None:
-    """None if the probe's claim is true, else why not."""
+@dataclass(frozen=True)
+class _Refuted:
+    """A probe whose claim isn't true, or couldn't be looked at."""
+
+    probe: Probe
+    reason: str
+    unreachable: bool
+
+
+def _run(workspace: Workspace, probe: Probe) -> _Refuted | None:
+    """None if the probe's claim is true."""
     try:
         result = subprocess.run(
-            [*_ssh(workspace, probe.host), probe.command],
+            command(workspace, probe.host, probe.command),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -169,16 +193,11 @@ def _run(workspace: Workspace, probe: Probe) -> str | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"no answer within {_TIMEOUT_SECONDS} s"
+        return _Refuted(probe, f"no answer within {_TIMEOUT_SECONDS} s", unreachable=False)
     if result.returncode == 0:
         return None
-    return (result.stderr.strip() or result.stdout.strip() or f"status {result.returncode}")[:400]
-
-
-def _ssh(workspace: Workspace, host: str) -> Sequence[str]:
-    if workspace.ssh_configuration.exists():
-        return ["ssh", "-F", str(workspace.ssh_configuration), host]
-    return ["ssh", host]
+    text = result.stderr.strip() or result.stdout.strip() or f"status {result.returncode}"
+    return _Refuted(probe, text[:400], unreachable=result.returncode == _SSH_FAILED)
 
 
 def _http(url: str, *accepted: str, insecure: bool = False) -> str:

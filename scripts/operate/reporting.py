@@ -15,6 +15,9 @@ from rich.status import Status
 
 from operate.failure import Failure
 
+_SILENCE_SECONDS = 30.0
+"""Where there's no terminal, how long a step may last before a line says that it still runs."""
+
 
 def seconds(duration: float) -> str:
     """A duration for people: `0.4 s`, `12 s`, `3 min 05 s`."""
@@ -33,6 +36,7 @@ class Report:
         self._console = Console(stderr=as_json, highlight=False, soft_wrap=True)
         self._status: Status | None = None
         self._started = 0.0
+        self._told = 0.0
         self._label = ""
         self._latest = ""
 
@@ -75,28 +79,36 @@ class Report:
             sys.stdout.flush()
 
     def progress(self, text: str) -> None:
-        """What is being done now. Shown on a terminal only, replaced by the next text."""
+        """What is being done now: on a terminal at once, elsewhere now and then."""
         self._latest = text
         self.progress_again()
 
     def progress_again(self) -> None:
         """Show the same progress with the time that has passed since."""
+        now = time.monotonic()
+        latest = f" · {self._latest}" if self._latest else ""
+        text = f"{self._label} · {seconds(now - self._started)}{latest}"
         if self._status is not None:
-            elapsed = seconds(time.monotonic() - self._started)
-            text = f" · {self._latest}" if self._latest else ""
-            self._status.update(escape(f"{self._label} · {elapsed}{text}"))
+            self._status.update(escape(text))
+        elif self._label and now - self._told >= _SILENCE_SECONDS:
+            self._told = now
+            self.line(f"...     {text}")
 
     @contextlib.contextmanager
     def working(self, label: str) -> Iterator[None]:
-        """Show `label`, elapsed time and the latest progress while the block runs."""
+        """Show `label`, elapsed time and the latest progress while the block runs. Blocks may nest."""
+        outer = (self._label, self._latest, self._started)
         self._label, self._latest = label, ""
-        self._started = time.monotonic()
-        if not self._console.is_terminal:
-            yield
-            return
-        with self._console.status(escape(label)) as status:
-            self._status = status
-            try:
+        self._started = self._told = time.monotonic()
+        try:
+            if self._console.is_terminal and self._status is None:
+                with self._console.status(escape(label)) as status:
+                    self._status = status
+                    yield
+            else:
+                self.progress("")
                 yield
-            finally:
+        finally:
+            if not outer[0]:
                 self._status = None
+            self._label, self._latest, self._started = outer

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from estate.site import Environment
-from operate import proofs
+from operate import images, proofs
 from operate.failure import ExitCode, Failure
 from operate.ledger import origin
 from operate.playbooks import PlaybookResult, run_playbook
@@ -235,12 +235,6 @@ def _prove_hardware(run: Run) -> str:
     return proofs.reachable(run.workspace, run.estate, run.report)
 
 
-def _publish_images(run: Run) -> Outcome:
-    from operate import images
-
-    return images.publish(run)
-
-
 def _verify(run: Run) -> Outcome:
     from operate import acceptance
 
@@ -270,8 +264,10 @@ STAGES: tuple[Stage, ...] = (
         _prove_hardware,
     ),
     _ansible("base", "Accounts, time, journal, firewall", proofs.base),
-    _ansible("trust", "Certificate authorities and host certificates", proofs.trust),
-    _ansible("data", "Databases and the image registry", proofs.data, _publish_images),
+    _ansible(
+        "trust", "Certificate authorities and host certificates", proofs.trust, images.fetch_root_certificate
+    ),
+    _ansible("data", "Databases and the image registry", proofs.data, images.publish),
     _ansible("cluster", "Kubernetes and the load balancer", proofs.cluster),
     _ansible("exchange", "Central server and security servers", proofs.exchange),
     Stage(

@@ -52,6 +52,16 @@ class Workspace:
         """The client configuration for a lab's hosts."""
         return self.ssh_directory / "config"
 
+    @property
+    def kubeconfig(self) -> Path:
+        """The cluster administrator's access, fetched when the cluster was made."""
+        return self.directory / "kubeconfig"
+
+    @property
+    def root_certificate(self) -> Path:
+        """The site's root certificate, fetched when the authorities were made."""
+        return self.directory / "root.crt"
+
     @cached_property
     def secrets(self) -> SecretStore:
         """The secrets: of the directory that $SMARTGOUV_SECRETS names, else of this workspace."""
@@ -67,6 +77,10 @@ class Workspace:
     def apply_command(self) -> str:
         """What to type to apply this deployment."""
         return f"scripts/smartgouv apply {self.site}{self.lab_option('--lab')}"
+
+    def lab_command(self, verb: str) -> str:
+        """What to type to have scripts/lab do something with this lab."""
+        return f"scripts/lab {verb}{self.lab_option('--name')}"
 
     def lab_option(self, option: str) -> str:
         """` OPTION NAME` where the lab isn't the default one, for commands that messages propose."""

@@ -50,7 +50,7 @@ class CallbackModule(CallbackBase):
         path = self.get_option("path")
         if path:
             # Open until Ansible ends; a line is written as soon as it is whole.
-            self._file = Path(path).open("a", encoding="utf-8", buffering=1)
+            self._file = Path(path).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115
         else:
             self.disabled = True
 

@@ -203,14 +203,15 @@ def _runc() -> Check:
 
 def _kernel() -> Iterator[Check]:
     """Try what nodes do, in a network namespace and a directory that vanish with the trial."""
-    trials: tuple[tuple[str, Callable[[], subprocess.CompletedProcess[str]]], ...] = (
-        ("veth", lambda: _in_namespace("ip", "link", "add", "trial0", "type", "veth", "peer", "trial1")),
-        ("bridge", lambda: _in_namespace("ip", "link", "add", "trial0", "type", "bridge")),
-        ("vxlan", lambda: _in_namespace("ip", "link", "add", "trial0", "type", "vxlan", "id", "1", "dstport", "4789")),
-        ("nftables", lambda: _in_namespace("nft", "--file", "-", given=_RULES)),
-        ("overlayfs", _overlay),
-    )  # fmt: skip
-    for name, trial in trials:
+    link = ("ip", "link", "add", "trial0", "type")
+    trials: dict[str, Callable[[], subprocess.CompletedProcess[str]]] = {
+        "veth": lambda: _in_namespace(*link, "veth", "peer", "trial1"),
+        "bridge": lambda: _in_namespace(*link, "bridge"),
+        "vxlan": lambda: _in_namespace(*link, "vxlan", "id", "1", "dstport", "4789"),
+        "nftables": lambda: _in_namespace("nft", "--file", "-", given=_RULES),
+        "overlayfs": _overlay,
+    }
+    for name, trial in trials.items():
         try:
             result = trial()
         except FileNotFoundError as error:

@@ -11,10 +11,10 @@ from rich.table import Table
 
 from estate import Estate
 from estate.host import Role
-from operate import applying, command_line
+from operate import applying, command_line, remote
 from operate.failure import ExitCode, Failure
 from operate.files import exclusive
-from operate.lab import checks, driver, nodes, ssh
+from operate.lab import checks, driver, nodes
 from operate.lab.blueprint import object_name
 from operate.lab.reconcile import observe
 from operate.reporting import Report, seconds
@@ -50,7 +50,7 @@ def check(name: Name = DEFAULT_LAB, as_json: Json = False) -> None:
         for item in found:
             report.line(f"{'ok     ' if item.ok else 'missing'} {item.name:<10} {item.found}")
         report.document([vars(item) for item in found])
-        up = f"scripts/lab up{workspace.lab_option('--name')}"
+        up = workspace.lab_command("up")
         # Missing packages alone are no obstacle: `up` installs them.
         checks.refuse([item for item in found if item.name != "packages"], up)
 
@@ -138,9 +138,9 @@ def ssh_(
         if not workspace.ssh_configuration.exists():
             raise Failure(
                 f"lab '{name}' has no hosts yet",
-                next_step=f"scripts/lab up{workspace.lab_option('--name')}",
+                next_step=workspace.lab_command("up"),
             )
-        command = ssh.command(workspace, host, *(words or ()))
+        command = remote.command(workspace, host, *(words or ()))
     os.execvp(command[0], command)  # noqa: S606 - the client takes this program's place
 
 
@@ -181,7 +181,7 @@ def _tell_url(workspace: Workspace, report: Report) -> None:
     root = workspace.directory / "root.crt"
     if not root.exists():
         certificate = subprocess.run(
-            ssh.command(workspace, balancer.name, "cat", "/etc/smartgouv/tls/root.crt"),
+            remote.command(workspace, balancer.name, "cat", "/etc/smartgouv/tls/root.crt"),
             capture_output=True,
             text=True,
             check=False,
@@ -190,7 +190,7 @@ def _tell_url(workspace: Workspace, report: Report) -> None:
             raise Failure(
                 "the lab has no root certificate yet",
                 details=certificate.stderr.strip(),
-                next_step=f"scripts/lab up{workspace.lab_option('--name')}",
+                next_step=workspace.lab_command("up"),
             )
         root.write_text(certificate.stdout, encoding="utf-8")
     resolve = f"{host}:443:{balancer.address}"
@@ -273,7 +273,7 @@ def _require_host(estate: Estate, host: str) -> None:
 def _show_last_log(workspace: Workspace, report: Report, lines: int) -> None:
     found = sorted((workspace.directory / "runs").glob("*/*.log"))
     if not found:
-        raise Failure("nothing has run yet", next_step=f"scripts/lab up{workspace.lab_option('--name')}")
+        raise Failure("nothing has run yet", next_step=workspace.lab_command("up"))
     report.line(str(found[-1]))
     for line in found[-1].read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
         report.line(line)

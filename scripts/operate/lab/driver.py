@@ -123,7 +123,7 @@ def _refuse_foreign_ranges(workspace: Workspace, estate: Estate) -> None:
         raise Failure(
             f"the lab's addresses {estate.site.network} are in use by another network of this machine",
             details="in use: " + ", ".join(map(str, hits)),
-            next_step=f"scripts/lab{workspace.lab_option('--name')} down   # a new `up` then picks a free range",
+            next_step=f"{workspace.lab_command('down')}   # a new `up` then picks a free range",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operate import toolchain
+from operate import images, toolchain
 from operate.lab import driver
 from operate.lab.reconcile import compare, observe
 from operate.run import Outcome, Run
@@ -19,6 +19,7 @@ def plan(run: Run) -> Outcome:
 def apply(run: Run) -> Outcome:
     """Build what is missing of the tool chain, then make the machine hold the lab's nodes."""
     built = toolchain.ensure(run.report)
+    images.record_digests(run, built)
     drawing = driver.blueprint(run.workspace, run.estate, built.node_image, built.mirror)
     raised = driver.raise_nodes(run.workspace, run.estate, drawing, run.report)
     return Outcome(raised.text, raised.created + raised.started)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from operate.failure import Failure
 from operate.reporting import Report
+from operate.toolchain import HOST_PACKAGES
 
 OWN = (
     "iproute2",
@@ -26,8 +27,6 @@ OWN = (
 
 def needed() -> tuple[str, ...]:
     """Every package, each once, in alphabetical order."""
-    from operate.toolchain import HOST_PACKAGES
-
     return tuple(sorted({*OWN, *HOST_PACKAGES}))
 
 

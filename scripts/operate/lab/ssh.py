@@ -53,11 +53,6 @@ def write_configuration(workspace: Workspace, estate: Estate, host_keys: Mapping
     write_atomically(workspace.ssh_configuration, _configuration(workspace, estate), mode=0o600)
 
 
-def command(workspace: Workspace, host: str, *words: str) -> list[str]:
-    """The command that runs `words` on a host, or opens a shell there."""
-    return ["ssh", "-F", str(workspace.ssh_configuration), host, *words]
-
-
 def _configuration(workspace: Workspace, estate: Estate) -> str:
     blocks = [
         f"Host {host.name} {estate.fqdn(host)} {host.address}\n  HostName {host.address}\n"

@@ -1,0 +1,219 @@
+"""Running the Pulumi programs of a site: preview, up, refresh, destroy, through the Automation API.
+
+States lie in the workspace, secrets in them are encrypted with a passphrase from the secret store.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pulumi import automation
+from pulumi.automation import EngineEvent, OpType
+
+from estate.load import OVERLAY_VARIABLE, SECRETS_VARIABLE
+from operate import toolchain
+from operate.failure import ExitCode, Failure
+from operate.files import private_directory
+from operate.reporting import Report
+from operate.run import Outcome, Run
+from operate.workspace import Workspace
+from stacks.providers.serving import launcher
+from stacks.providers.xroad.settings import ROOT_VARIABLE
+
+NAMES = ("federation", "platform")
+"""The programs, in the order in which they are applied."""
+
+PASSPHRASE = "pulumi-passphrase"  # noqa: S105 - the name of the secret
+_QUIET = frozenset({OpType.SAME, OpType.READ, OpType.REFRESH})
+_PROVIDERS = ("kubernetes", "xroad")
+
+
+class _Listener:
+    """Follows the engine's events: progress, changes, and the words of what failed."""
+
+    def __init__(self, report: Report, *, changing: bool) -> None:
+        self._report = report
+        self._changing = changing
+        self.errors: list[str] = []
+        self.counts: dict[str, int] = {}
+
+    def hear(self, event: EngineEvent) -> None:
+        """Take one event."""
+        if event.resource_pre_event is not None:
+            operation, resource = _described(event.resource_pre_event.metadata)
+            if operation not in _QUIET:
+                self._report.progress(f"{operation.value} {resource}")
+        elif event.res_outputs_event is not None and self._changing:
+            operation, resource = _described(event.res_outputs_event.metadata)
+            if operation not in _QUIET:
+                self._report.change(f"{resource}: {operation.value}")
+        elif event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
+            subject = (event.diagnostic_event.urn or "").rpartition("::")[2]
+            text = event.diagnostic_event.message.strip()
+            self.errors.append(f"{subject}: {text}" if subject else text)
+        elif event.summary_event is not None:
+            changes = event.summary_event.resource_changes or {}
+            self.counts = {OpType(kind).value: count for kind, count in changes.items()}
+
+
+def preview(run: Run, name: str) -> Outcome:
+    """What `up` would do."""
+    counts = _operate(run, name, "preview", changing=False)
+    return Outcome(f"{name}: {_text(counts)}", _changed(counts))
+
+
+def up(run: Run, name: str) -> Outcome:
+    """Make what the program describes."""
+    counts = _operate(run, name, "up", changing=True)
+    return Outcome(f"{name}: {_text(counts)}", _changed(counts))
+
+
+def refresh(run: Run, name: str) -> Outcome:
+    """Read what exists into the state, so that the next preview shows drift."""
+    counts = _operate(run, name, "refresh", changing=False)
+    return Outcome(f"{name}: {_text(counts)}", _changed(counts))
+
+
+def destroy(run: Run, name: str) -> Outcome:
+    """Remove everything that the program made."""
+    counts = _operate(run, name, "destroy", changing=True)
+    return Outcome(f"{name}: {_text(counts)}", _changed(counts))
+
+
+def prove_settled(run: Run, name: str) -> str:
+    """Show that a preview finds nothing to do; Failure if it does."""
+    outcome = preview(run, name)
+    if outcome.changed:
+        raise Failure(
+            f"program '{name}' isn't settled: right after an apply it would change {outcome.changed} things",
+            details=outcome.text,
+            next_step=f"scripts/smartgouv stack {run.workspace.site} {name} preview",
+        )
+    return f"a second preview changes nothing in {name}"
+
+
+def require_known(name: str) -> None:
+    """Failure if there's no such program."""
+    if name not in NAMES:
+        raise Failure(
+            f"there's no program '{name}'",
+            details="programs: " + ", ".join(NAMES),
+            code=ExitCode.BAD_INPUT,
+        )
+
+
+def _operate(run: Run, name: str, operation: str, *, changing: bool) -> Mapping[str, int]:
+    require_known(name)
+    run.workspace.secrets.require(run.estate, run.workspace.site)
+    listener = _Listener(run.report, changing=changing)
+    try:
+        stack = _stack(run, name)
+        if operation != "preview":
+            _recover(stack, run.workspace)
+        getattr(stack, operation)(
+            on_event=listener.hear, color="never", suppress_outputs=True, **_options(operation)
+        )
+    except automation.CommandError as error:
+        details = "\n".join(listener.errors) or _last_lines(str(error))
+        raise Failure(
+            f"program '{name}' failed",
+            details=run.workspace.secrets.redact(details)[:4000],
+            next_step=f"scripts/smartgouv stack {run.workspace.site} {name} preview"
+            f"{run.workspace.lab_option('--lab')}",
+        ) from None
+    return listener.counts
+
+
+def _options(operation: str) -> dict[str, Any]:
+    # A preview's plan and an up's outputs may hold secrets: nothing of either is shown.
+    return {"show_secrets": False} if operation in ("up", "refresh", "destroy") else {}
+
+
+def _program(run: Run, name: str) -> Callable[[], None]:
+    """The program with its arguments, which come from the estate and the workspace alone."""
+    if name == "federation":
+        from stacks.federation import program as federation
+
+        return lambda: federation(run.estate)
+    from stacks.platform import program as platform
+
+    return lambda: platform(run.estate, kubeconfig=run.workspace.kubeconfig)
+
+
+def _stack(run: Run, name: str) -> automation.Stack:
+    workspace = run.workspace
+    _set_environment(workspace, toolchain.ensure(run.report).binaries)
+    home = private_directory(workspace.directory / "pulumi")
+    states = private_directory(home / "states")
+    directory = private_directory(home / name)
+    settings = automation.ProjectSettings(
+        name=name,
+        runtime="python",
+        backend=automation.ProjectBackend(url=states.as_uri()),
+    )
+    return automation.create_or_select_stack(
+        stack_name=workspace.lab or workspace.site,
+        project_name=name,
+        program=_program(run, name),
+        opts=automation.LocalWorkspaceOptions(
+            work_dir=str(directory), pulumi_home=str(home / "home"), project_settings=settings
+        ),
+    )
+
+
+def _set_environment(workspace: Workspace, binaries: Path) -> None:
+    """Tell the engine and the providers, which are processes of their own, what they need."""
+    folders = [str(launcher(provider)) for provider in _PROVIDERS]
+    present = os.environ.get("PATH", "").split(os.pathsep)
+    wanted = [*folders, str(binaries)]
+    os.environ["PATH"] = os.pathsep.join([*wanted, *(path for path in present if path not in wanted)])
+    os.environ.update(
+        {
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(workspace.secrets.path(PASSPHRASE)),
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            # The engine is built from a pinned module and the SDK from the lock; both are of version 3.
+            "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
+            SECRETS_VARIABLE: str(workspace.secrets.directory),
+            ROOT_VARIABLE: str(workspace.root_certificate),
+        }
+    )
+    os.environ.pop("PULUMI_CONFIG_PASSPHRASE", None)
+    if workspace.overlay_file.exists():
+        os.environ[OVERLAY_VARIABLE] = str(workspace.overlay_file)
+
+
+def _recover(stack: automation.Stack, workspace: Workspace) -> None:
+    """Clear what a killed run left: the workspace's lock shows that nobody else is at work.
+
+    An interrupted creation is tried again: the providers find by name what exists already.
+    """
+    locks = workspace.directory / "pulumi" / "states" / ".pulumi" / "locks"
+    if any(locks.rglob(f"{stack.name}/*.json")):
+        stack.cancel()
+    exported = stack.export_stack()
+    state = dict(exported.deployment or {})
+    if state.pop("pending_operations", None):
+        stack.import_stack(automation.Deployment(version=exported.version, deployment=state))
+
+
+def _described(metadata: Any) -> tuple[OpType, str]:
+    """The operation, and the resource as `type name`."""
+    *_, kind, resource = metadata.urn.split("::")
+    return OpType(metadata.op), f"{kind.rpartition('$')[2].rpartition(':')[2]} {resource}"
+
+
+def _changed(counts: Mapping[str, int]) -> int:
+    quiet = {operation.value for operation in _QUIET}
+    return sum(count for kind, count in counts.items() if kind not in quiet)
+
+
+def _text(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "nothing"
+
+
+def _last_lines(text: str, lines: int = 20) -> str:
+    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])

@@ -1,0 +1,127 @@
+"""Stages run in order, stop at the first failure, and leave a trace in the ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import estate
+from operate import stages
+from operate.failure import ExitCode, Failure
+from operate.playbooks import HostCounts
+from operate.reporting import Report
+from operate.run import Outcome, Run
+from operate.stages import Stage
+from operate.workspace import Workspace
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run over the lab with all of its secrets."""
+    workspace = Workspace("lab", tmp_path, "lab")
+    loaded = estate.load("lab")
+    workspace.secrets.generate(loaded)
+    return Run(workspace, loaded, Report())
+
+
+def stage(name: str, changed: int = 0) -> Stage:
+    """A stage that succeeds."""
+    outcome = Outcome("done", changed, {"one": HostCounts(ok=1, changed=changed)})
+    return Stage(name, "", lambda _: outcome, lambda _: outcome, lambda _: "seen")
+
+
+def failing(name: str) -> Stage:
+    """A stage that fails."""
+
+    def fail(_: Run) -> Outcome:
+        raise Failure("the disk is full", details="no room", next_step="df -h")
+
+    return Stage(name, "", fail, fail, lambda _: "")
+
+
+def test_the_order_is_the_one_of_an_apply() -> None:
+    """Each stage stands on those before it."""
+    order = "validate hardware base trust data cluster exchange federation platform verify"
+    assert [stage.name for stage in stages.STAGES] == order.split()
+
+
+def test_a_run_can_begin_in_the_middle() -> None:
+    """What failed is taken up again."""
+    order = [stage.name for stage in stages.selected(None, "exchange")]
+    assert order == ["exchange", "federation", "platform", "verify"]
+    assert [stage.name for stage in stages.selected("data", None)] == ["data"]
+
+
+def test_an_unknown_stage_is_bad_input() -> None:
+    """With the names that there are."""
+    with pytest.raises(Failure) as caught:
+        stages.selected("databases", None)
+
+    assert caught.value.code is ExitCode.BAD_INPUT
+    assert "data, cluster" in caught.value.details
+
+
+def test_results_and_counts_reach_the_ledger(run: Run) -> None:
+    """Who, which commit, which plan, with what result."""
+    records = stages.apply(run, [stage("base", changed=2), stage("trust")])
+
+    entries = list(run.workspace.ledger.entries())
+    assert [(entry["stage"], entry["result"]) for entry in entries] == [
+        ("base", "started"), ("base", "ok"), ("trust", "started"), ("trust", "ok"),
+    ]  # fmt: skip
+    assert entries[1]["changed"] == 2
+    assert entries[1]["hosts"]["one"]["changed"] == 2
+    assert {"who", "when", "commit", "dirty", "plan", "site"} <= set(entries[1])
+    assert stages.summary(records).startswith("2 stages, 2 changed")
+
+
+def test_a_failure_ends_the_run_and_says_how_to_go_on(run: Run) -> None:
+    """First what mends it, then where to take the work up again."""
+    with pytest.raises(Failure) as caught:
+        stages.apply(run, [stage("base"), failing("trust"), stage("data")])
+
+    assert caught.value.message == "stage trust: the disk is full"
+    steps = caught.value.next_step.splitlines()
+    assert steps[0] == "df -h"
+    assert steps[1].startswith("scripts/smartgouv apply lab --from trust")
+    entries = list(run.workspace.ledger.entries())
+    assert (entries[-1]["stage"], entries[-1]["result"]) == ("trust", "failed")
+    assert entries[-1]["cause"] == "the disk is full"
+
+
+def test_a_missing_secret_stops_the_run_before_anything(run: Run) -> None:
+    """Nothing is half-applied for want of a value."""
+    run.workspace.secrets.path("registry-push").unlink()
+
+    with pytest.raises(Failure, match="can't be used"):
+        stages.apply(run, [stage("base")])
+    assert list(run.workspace.ledger.entries()) == []
+
+
+def test_ctrl_c_is_recorded(run: Run) -> None:
+    """And stays what it is."""
+
+    def interrupted(_: Run) -> Outcome:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stages.apply(run, [Stage("base", "", interrupted, interrupted, lambda _: "")])
+    assert list(run.workspace.ledger.entries())[-1]["result"] == "interrupted"
+
+
+def test_a_plan_goes_on_after_what_it_cannot_predict(run: Run) -> None:
+    """Before a first apply, later stages have nothing to stand on."""
+    records = stages.plan(run, [stage("base", changed=3), failing("trust"), stage("data")])
+
+    assert [record.result for record in records] == ["ok", "unpredictable", "ok"]
+    assert list(run.workspace.ledger.entries()) == []
+
+
+def test_a_template_is_never_applied(run: Run) -> None:
+    """Documentation addresses belong to nobody."""
+    template = run.estate.model_copy(update={"site": run.estate.site.model_copy(update={"template": True})})
+
+    with pytest.raises(Failure, match="template") as caught:
+        stages.apply(Run(run.workspace, template, run.report), [stage("base")])
+    assert caught.value.code is ExitCode.BAD_INPUT
