@@ -183,10 +183,12 @@ class _Apt:
         self._configuration = folder / "apt.conf"
         for part in ("lists/partial", "cache", "none/partial"):
             (folder / part).mkdir(parents=True, exist_ok=True)
+        parts = folder / "sources.d"
+        parts.mkdir(exist_ok=True)
         lines = [source.line() for source in apt_source.sources()]
-        if own:
-            lines.append(f"deb [trusted=yes] file:{own} ./")
-        self._changed = self._write("sources.list", "\n".join(lines) + "\n")
+        self._archives = digest(*lines)
+        write_atomically(parts / "archives.list", "\n".join(lines) + "\n")
+        write_atomically(parts / "own.list", f"deb [trusted=yes] file:{own} ./\n" if own else "")
         settings = {
             "Dir::State": folder,
             "Dir::State::lists": folder / "lists",
@@ -194,8 +196,8 @@ class _Apt:
             "Dir::Cache": folder / "cache",
             "Dir::Cache::pkgcache": "pkgcache.bin",
             "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
-            "Dir::Etc::sourcelist": folder / "sources.list",
-            "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::Etc::sourcelist": "/dev/null",
+            "Dir::Etc::sourceparts": parts,
             "Dir::Etc::main": "/dev/null",
             "Dir::Etc::parts": "/dev/null",
             "Dir::Etc::preferences": "/dev/null",
@@ -205,37 +207,48 @@ class _Apt:
             "Acquire::Languages": "none",
         }
         text = "".join(f'{name} "{value}";\n' for name, value in settings.items())
-        self._write("apt.conf", text + apt_source.settings() + "\n")
+        write_atomically(self._configuration, text + apt_source.settings() + "\n")
 
     def update(self, *, force: bool) -> None:
         """Fetch the archives' lists unless they are of today and of the same archives."""
         stamp = self._folder / "updated"
-        fresh = stamp.is_file() and time.time() - stamp.stat().st_mtime < _LISTS_ARE_FRESH_SECONDS
-        if fresh and not self._changed and not force:
-            return
-        stamp.unlink(missing_ok=True)
-        self._get("update", "--error-on=any", purpose="fetching Debian's package lists")
-        stamp.touch()
+        if force or not (
+            stamp.is_file()
+            and stamp.read_text(encoding="utf-8") == self._archives
+            and time.time() - stamp.stat().st_mtime < _LISTS_ARE_FRESH_SECONDS
+        ):
+            self._get("update", "--error-on=any", purpose="fetching Debian's package lists")
+            write_atomically(stamp, self._archives)
+        else:
+            # Our own folder alone: no network, and the other lists stay as they are.
+            own = self._folder / "sources.d" / "own.list"
+            options = (f"-oDir::Etc::sourcelist={own}", "-oDir::Etc::sourceparts=/dev/null")
+            self._get(*options, "-oAPT::Get::List-Cleanup=0", "update", purpose="reading our own packages")
 
     def resolve(self, lists: Mapping[str, list[str]], pool: Path) -> Iterable[str]:
         """Download what the lists need into the pool; yields the file names, our own packages left out."""
-        for topic, names in lists.items():
-            self._refuse_unknown(topic, names)
+        self._refuse_unknown(lists)
+        for names in lists.values():
             needed = self._needed(names)
             if any(not (pool / name).is_file() for name in needed):
                 self._download(names, pool)
             yield from needed
 
-    def _refuse_unknown(self, topic: str, names: list[str]) -> None:
+    def _refuse_unknown(self, lists: Mapping[str, list[str]]) -> None:
+        names = sorted({name for names in lists.values() for name in names})
         shown = self._run("apt-cache", "policy", *names, purpose="looking packages up")
-        blocks = re.findall(r"^(\S+):\n  Installed: (.*)\n  Candidate: (.*)$", shown, re.MULTILINE)
-        known = {name for name, installed, candidate in blocks if candidate != "(none)"}
-        unknown = [name for name in names if name not in known]
+        blocks = re.findall(r"^(\S+):\n  Installed: .*\n  Candidate: (.*)$", shown, re.MULTILINE)
+        known = {name for name, candidate in blocks if candidate != "(none)"}
+        unknown = {
+            topic: missing
+            for topic, names in lists.items()
+            if (missing := [name for name in names if name not in known])
+        }
         if unknown:
             raise Failure(
-                f"role {topic} names packages that Debian {apt_source.RELEASE} doesn't have: "
-                f"{', '.join(unknown)}",
-                next_step=f"correct the list in roles/{topic}/vars/main.yml",
+                f"packages are named that neither Debian {apt_source.RELEASE} nor this project has",
+                details="\n".join(f"{topic}: {', '.join(missing)}" for topic, missing in unknown.items()),
+                next_step="correct roles/<role>/vars/main.yml or scripts/toolchain/mirror.yml",
             )
 
     def _needed(self, names: list[str]) -> list[str]:
@@ -282,10 +295,3 @@ class _Apt:
             next_step="apt-get update   # does this machine's own apt reach its archives?",
             environment={"APT_CONFIG": str(self._configuration), "DEBIAN_FRONTEND": "noninteractive"},
         )
-
-    def _write(self, name: str, text: str) -> bool:
-        file = self._folder / name
-        changed = not file.is_file() or file.read_text(encoding="utf-8") != text
-        if changed:
-            write_atomically(file, text)
-        return changed
