@@ -4,8 +4,6 @@ Keys are stored as SHA-256. Key management takes HTTP basic authentication and o
 addresses of `key-management-api-whitelist`; everything else takes `X-Road-ApiKey` or a log-in.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import ctypes

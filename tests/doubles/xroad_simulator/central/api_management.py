@@ -1,7 +1,5 @@
 """Admin API of the central server: management services and management requests."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 from typing import Any

@@ -1,7 +1,5 @@
 """Admin API of the central server: member classes, members, subsystems, groups, clients."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import APIRouter

@@ -1,7 +1,5 @@
 """Admin API of the central server: initialization, system, tokens, signing keys, anchors."""
 
-from __future__ import annotations
-
 import base64
 from typing import Any
 
@@ -321,7 +319,10 @@ def _anchor(record: AnchorRecord | None) -> dict[str, Any]:
         return {}
     content = base64.b64decode(record.content)
     made = timestamp(record.created_at)
-    return {"hash": gc.anchor_hash(content), "created_at": made, "updated_at": made}
+    # The central server writes the hash with colons, the security server without.
+    digits = gc.anchor_hash(content)
+    pairs = ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
+    return {"hash": pairs, "created_at": made, "updated_at": made}
 
 
 @routes.get("/configuration-sources/{source}/anchor", dependencies=[allow(*_SYSTEM_OR_SECURITY)])

@@ -3,8 +3,6 @@
 As in X-Road, nothing here has a natural key: adding the same CA twice makes two.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, UploadFile

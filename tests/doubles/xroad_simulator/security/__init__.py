@@ -1,0 +1,1 @@
+"""A security server: admin API, configuration client, message transport, message log."""

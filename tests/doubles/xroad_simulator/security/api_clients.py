@@ -1,0 +1,519 @@
+"""Admin API of the security server: clients, their TLS certificates and local groups."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from xroad_simulator.authentication import Role, allow
+from xroad_simulator.bodies import Body, RawBody
+from xroad_simulator.certificates import (
+    CertificateProblem,
+    decode,
+    details,
+    encode,
+    fingerprint,
+    parse_certificate,
+)
+from xroad_simulator.clock import now, timestamp
+from xroad_simulator.errors import (
+    bad_request,
+    conflict,
+    not_found,
+    validation_failure,
+    warnings_detected,
+)
+from xroad_simulator.identifiers import ClientId, is_identifier_part
+from xroad_simulator.security import management
+from xroad_simulator.security.records import (
+    AccessRightRecord,
+    CertificateRecord,
+    ClientRecord,
+    ClientStatus,
+    ConnectionType,
+    DescriptionRecord,
+    LocalGroupMemberRecord,
+    LocalGroupRecord,
+    TlsCertificateRecord,
+    Usage,
+)
+from xroad_simulator.security.server import Security, SecurityServer
+from xroad_simulator.security.services import remove_description
+
+_VIEWERS = (
+    Role.REGISTRATION_OFFICER,
+    Role.SERVICE_ADMINISTRATOR,
+    Role.OBSERVER,
+)
+_LIST_VIEWERS = (*_VIEWERS, Role.SECURITY_OFFICER)
+_REGISTRATION = (Role.REGISTRATION_OFFICER,)
+_CONNECTION = (Role.SERVICE_ADMINISTRATOR, Role.REGISTRATION_OFFICER)
+_GROUP_VIEWERS = (Role.SERVICE_ADMINISTRATOR, Role.OBSERVER)
+_GROUP_KEEPERS = (Role.SERVICE_ADMINISTRATOR,)
+_DESCRIPTION = Field(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_,.;:!? ]*$")
+
+routes = APIRouter()
+
+
+class NewClient(Body):
+    """A client as a caller describes it; what the server sets itself is ignored."""
+
+    id: str | None = None
+    instance_id: str | None = None
+    member_name: str | None = None
+    member_class: str = Field(min_length=1, max_length=255)
+    member_code: str = Field(min_length=1, max_length=255)
+    subsystem_code: str | None = Field(default=None, min_length=1, max_length=255)
+    subsystem_name: str | None = None
+    connection_type: ConnectionType = ConnectionType.HTTPS
+
+
+class ClientAdd(Body):
+    """Body of a new client."""
+
+    client: NewClient
+    ignore_warnings: bool = False
+
+
+class ConnectionTypeWrapper(Body):
+    """Body of a change of the connection type."""
+
+    connection_type: ConnectionType
+
+
+class LocalGroupAdd(Body):
+    """Body of a new local group."""
+
+    code: str = Field(min_length=1, max_length=255)
+    description: str = _DESCRIPTION
+
+
+class LocalGroupDescription(Body):
+    """Body of a change of a local group."""
+
+    description: str = _DESCRIPTION
+
+
+class Members(Body):
+    """Clients to add to a group or to take out."""
+
+    items: tuple[str, ...]
+
+
+def _view(server: SecurityServer, record: ClientRecord) -> dict[str, Any]:
+    client, parameters = record.client, server.last_configuration()
+    view: dict[str, Any] = {
+        "id": record.id,
+        "instance_id": client.instance,
+        "member_class": client.member_class,
+        "member_code": client.member_code,
+        "owner": client == server.owner,
+        "has_valid_local_sign_cert": (
+            server.active_certificate(Usage.SIGNING, client) is not None
+        ),
+        "is_management_services_provider": (
+            parameters is not None and parameters.management_service_provider == record.id
+        ),
+        "connection_type": record.connection_type,
+        "status": record.status,
+    }
+    member = None if parameters is None else parameters.member(client)
+    if member is not None:
+        view["member_name"] = member.name
+    if client.subsystem_code is not None:
+        view["subsystem_code"] = client.subsystem_code
+        for subsystem in () if member is None else member.subsystems:
+            if subsystem.code == client.subsystem_code and subsystem.name:
+                view["subsystem_name"] = subsystem.name
+    return view
+
+
+@routes.get("/clients", dependencies=[allow(*_LIST_VIEWERS)])
+def find_clients(
+    server: Security,
+    name: str | None = None,
+    instance: str | None = None,
+    member_class: str | None = None,
+    member_code: str | None = None,
+    subsystem_code: str | None = None,
+    show_members: bool = True,
+    internal_search: bool = True,
+    local_valid_sign_cert: bool | None = None,
+    exclude_local: bool = False,
+) -> list[dict[str, Any]]:
+    """Clients that match every given filter: the server's own, or those of the whole instance."""
+    local = server.store.all(ClientRecord)
+    views = [] if exclude_local else [_view(server, record) for record in local]
+    if not internal_search:
+        known = {record.id for record in local}
+        views += [view for view in _global_views(server) if view["id"] not in known]
+    wanted = {
+        "member_name": name,
+        "instance_id": instance,
+        "member_class": member_class,
+        "member_code": member_code,
+        "subsystem_code": subsystem_code,
+    }
+    return [
+        view
+        for view in views
+        if all(
+            text is None or text.lower() in str(view.get(field, "")).lower()
+            for field, text in wanted.items()
+        )
+        and (show_members or "subsystem_code" in view)
+        and (
+            local_valid_sign_cert is None
+            or view.get("has_valid_local_sign_cert") is local_valid_sign_cert
+        )
+    ]
+
+
+def _global_views(server: SecurityServer) -> list[dict[str, Any]]:
+    parameters = server.api_configuration()
+    views: list[dict[str, Any]] = []
+    for member in parameters.members:
+        identifier = ClientId(parameters.instance, member.member_class, member.code)
+        common = {
+            "instance_id": identifier.instance,
+            "member_class": identifier.member_class,
+            "member_code": identifier.member_code,
+            "member_name": member.name,
+        }
+        views.append({"id": str(identifier), **common})
+        views += [
+            {"id": f"{identifier}:{subsystem.code}", **common, "subsystem_code": subsystem.code}
+            for subsystem in member.subsystems
+        ]
+    return views
+
+
+@routes.post("/clients", dependencies=[allow(*_REGISTRATION)], status_code=201)
+def add_client(server: Security, body: ClientAdd) -> dict[str, Any]:
+    """Represent a client; it is registered at once if the central server has it here already."""
+    wanted, owner = body.client, server.initialized_id().owner
+    for field in ("member_class", "member_code", "subsystem_code"):
+        value = getattr(wanted, field)
+        if value is not None and not is_identifier_part(value):
+            raise validation_failure(f"clientAdd.client.{field}", "IdentifierChars")
+    identifier = ClientId(
+        owner.instance, wanted.member_class, wanted.member_code, wanted.subsystem_code
+    )
+    parameters = server.api_configuration()
+    if wanted.member_class not in {record.code for record in parameters.member_classes}:
+        raise bad_request("invalid_member_class", wanted.member_class)
+    with server.store.transaction():
+        existing = server.store.all(ClientRecord)
+        if any(record.id == str(identifier) for record in existing):
+            raise conflict("client_already_exists", str(identifier))
+        if identifier.subsystem_code is None and any(
+            record.client.subsystem_code is None and record.client != owner
+            for record in existing
+        ):
+            raise conflict("additional_member_already_exists")
+        if parameters.member(identifier) is None and not body.ignore_warnings:
+            raise warnings_detected(("unregistered_member", [str(identifier.member)]))
+        registered = parameters.server(server.initialized_id())
+        is_registered = registered is not None and str(identifier) in registered.clients
+        record = ClientRecord(
+            id=str(identifier),
+            status=ClientStatus.REGISTERED if is_registered else ClientStatus.SAVED,
+            connection_type=wanted.connection_type,
+        )
+        server.store.put(record)
+    return _view(server, record)
+
+
+@routes.get("/clients/{client_id}", dependencies=[allow(*_VIEWERS)])
+def get_client(server: Security, client_id: str) -> dict[str, Any]:
+    """One client."""
+    return _view(server, server.client(client_id))
+
+
+@routes.patch("/clients/{client_id}", dependencies=[allow(*_CONNECTION)])
+def change_client(
+    server: Security, client_id: str, body: ConnectionTypeWrapper
+) -> dict[str, Any]:
+    """Change how the client's information system has to connect."""
+    with server.store.transaction():
+        record = server.client(client_id).having(connection_type=body.connection_type)
+        server.store.put(record)
+    return _view(server, record)
+
+
+@routes.delete("/clients/{client_id}", dependencies=[allow(*_REGISTRATION)], status_code=204)
+def delete_client(server: Security, client_id: str) -> None:
+    """Remove a client that isn't registered, with everything that belongs to it."""
+    with server.store.transaction():
+        record = server.client(client_id)
+        if record.client == server.owner:
+            raise conflict("cannot_delete_owner")
+        if record.status in (ClientStatus.REGISTERED, ClientStatus.REGISTRATION_IN_PROGRESS):
+            raise conflict("action_not_possible")
+        registered = server.api_configuration().server(server.initialized_id())
+        if registered is not None and record.id in registered.clients:
+            raise conflict("action_not_possible")
+        for description in server.store.all(DescriptionRecord):
+            if description.client == record.id:
+                remove_description(server, description)
+        for group in server.store.all(LocalGroupRecord):
+            if group.client == record.id:
+                _remove_group(server, group)
+        for certificate in server.store.all(TlsCertificateRecord, f"{record.id}|"):
+            server.store.delete(certificate)
+        server.store.delete(record)
+
+
+@routes.put("/clients/{client_id}/register", dependencies=[allow(*_REGISTRATION)], status_code=204)
+def register_client(server: Security, client_id: str) -> None:
+    """Ask the central server to register the client: a message to the management services."""
+    record = server.client(client_id)
+    if record.client == server.owner:
+        raise conflict("cannot_register_owner")
+    if record.status is not ClientStatus.SAVED:
+        raise conflict("action_not_possible")
+    management.send(server, "clientReg", client=record.id)
+    server.store.put(record.having(status=ClientStatus.REGISTRATION_IN_PROGRESS))
+
+
+@routes.put(
+    "/clients/{client_id}/unregister", dependencies=[allow(*_REGISTRATION)], status_code=204
+)
+def unregister_client(server: Security, client_id: str) -> None:
+    """Ask the central server to take the client off this server."""
+    record = server.client(client_id)
+    if record.client == server.owner:
+        raise conflict("cannot_unregister_owner")
+    if record.status not in (ClientStatus.REGISTERED, ClientStatus.REGISTRATION_IN_PROGRESS):
+        raise conflict("action_not_possible")
+    management.send(server, "clientDeletion", client=record.id)
+    server.store.put(record.having(status=ClientStatus.DELETION_IN_PROGRESS))
+
+
+@routes.get("/clients/{client_id}/orphans", dependencies=[allow(*_REGISTRATION)])
+def get_orphans(server: Security, client_id: str) -> dict[str, bool]:
+    """Whether a deleted client left certificates behind."""
+    if not _orphans(server, client_id):
+        raise not_found("orphans_not_found")
+    return {"orphans_exist": True}
+
+
+@routes.delete(
+    "/clients/{client_id}/orphans", dependencies=[allow(*_REGISTRATION)], status_code=204
+)
+def delete_orphans(server: Security, client_id: str) -> None:
+    """Remove what a deleted client left behind."""
+    with server.store.transaction():
+        orphans = _orphans(server, client_id)
+        if not orphans:
+            raise not_found("orphans_not_found")
+        for record in orphans:
+            server.store.delete(record)
+
+
+def _orphans(server: SecurityServer, client_id: str) -> list[CertificateRecord]:
+    member = ClientId.parse(client_id).member
+    if any(record.client.member == member for record in server.store.all(ClientRecord)):
+        return []
+    return [
+        record
+        for record in server.store.all(CertificateRecord)
+        if record.usage is Usage.SIGNING and record.owner == str(member)
+    ]
+
+
+@routes.get("/clients/{client_id}/sign-certificates", dependencies=[allow(*_VIEWERS)])
+def list_sign_certificates(server: Security, client_id: str) -> list[dict[str, Any]]:
+    """Signing certificates of the client's member."""
+    member = str(server.client(client_id).client.member)
+    return [
+        {
+            "certificate_details": details(decode(record.certificate)),
+            "status": record.status,
+            "active": record.active,
+            "saved_to_configuration": True,
+            "owner_id": record.owner,
+            "ocsp_status": "OCSP_RESPONSE_GOOD" if record.active else "DISABLED",
+        }
+        for record in server.store.all(CertificateRecord)
+        if record.usage is Usage.SIGNING and record.owner == member
+    ]
+
+
+@routes.get(
+    "/clients/{client_id}/tls-certificates",
+    dependencies=[allow(*_CONNECTION, Role.OBSERVER)],
+)
+def list_tls_certificates(server: Security, client_id: str) -> list[dict[str, Any]]:
+    """TLS certificates of the client's information systems."""
+    record = server.client(client_id)
+    stored = server.store.all(TlsCertificateRecord, f"{record.id}|")
+    return [details(decode(certificate.certificate)) for certificate in stored]
+
+
+@routes.post(
+    "/clients/{client_id}/tls-certificates",
+    dependencies=[allow(*_CONNECTION)],
+    status_code=201,
+)
+def add_tls_certificate(server: Security, client_id: str, content: RawBody) -> dict[str, Any]:
+    """Know an information system by its TLS certificate."""
+    try:
+        certificate = parse_certificate(content)
+    except CertificateProblem:
+        raise bad_request("invalid_cert") from None
+    with server.store.transaction():
+        record = TlsCertificateRecord(
+            client=server.client(client_id).id,
+            hash=fingerprint(certificate),
+            certificate=encode(certificate),
+        )
+        if server.store.get(TlsCertificateRecord, record.key) is not None:
+            raise conflict("certificate_already_exists")
+        server.store.put(record)
+    server.trust_information_system(certificate)
+    return details(certificate)
+
+
+@routes.delete(
+    "/clients/{client_id}/tls-certificates/{hash_}",
+    dependencies=[allow(*_CONNECTION)],
+    status_code=204,
+)
+def delete_tls_certificate(server: Security, client_id: str, hash_: str) -> None:
+    """Forget a TLS certificate."""
+    with server.store.transaction():
+        key = f"{server.client(client_id).id}|{hash_.upper()}"
+        record = server.store.get(TlsCertificateRecord, key)
+        if record is None:
+            raise not_found("certificate_not_found", hash_)
+        server.store.delete(record)
+
+
+def _group(server: SecurityServer, group_id: str) -> LocalGroupRecord:
+    found = None
+    if group_id.isdigit():
+        found = server.store.get(LocalGroupRecord, f"{int(group_id):08d}")
+    if found is None:
+        raise not_found("local_group_not_found", group_id)
+    return found
+
+
+def _group_view(server: SecurityServer, record: LocalGroupRecord) -> dict[str, Any]:
+    members = server.store.all(LocalGroupMemberRecord, f"{record.key}|")
+    return {
+        "id": str(record.id),
+        "code": record.code,
+        "description": record.description,
+        "member_count": len(members),
+        "updated_at": timestamp(record.updated_at),
+        "members": [
+            {
+                "id": place.client,
+                "member_name": _member_name(server, place.client),
+                "created_at": timestamp(place.added_at),
+            }
+            for place in members
+        ],
+    }
+
+
+def _member_name(server: SecurityServer, client: str) -> str:
+    parameters = server.last_configuration()
+    member = None if parameters is None else parameters.member(ClientId.parse(client))
+    return client if member is None else member.name
+
+
+@routes.get("/clients/{client_id}/local-groups", dependencies=[allow(*_GROUP_VIEWERS)])
+def list_local_groups(server: Security, client_id: str) -> list[dict[str, Any]]:
+    """The client's groups."""
+    record = server.client(client_id)
+    groups = server.store.all(LocalGroupRecord)
+    return [_group_view(server, group) for group in groups if group.client == record.id]
+
+
+@routes.post(
+    "/clients/{client_id}/local-groups", dependencies=[allow(*_GROUP_KEEPERS)], status_code=201
+)
+def add_local_group(server: Security, client_id: str, body: LocalGroupAdd) -> dict[str, Any]:
+    """A new group; 409 if the client has one with this code."""
+    with server.store.transaction():
+        record = server.client(client_id)
+        for group in server.store.all(LocalGroupRecord):
+            if (group.client, group.code) == (record.id, body.code):
+                raise conflict("local_group_code_already_exists", body.code)
+        group = LocalGroupRecord(
+            id=server.store.next_number("local_group"),
+            client=record.id,
+            code=body.code,
+            description=body.description,
+            updated_at=now(),
+        )
+        server.store.put(group)
+    return _group_view(server, group)
+
+
+@routes.get("/local-groups/{group_id}", dependencies=[allow(*_GROUP_VIEWERS)])
+def get_local_group(server: Security, group_id: str) -> dict[str, Any]:
+    """One group."""
+    return _group_view(server, _group(server, group_id))
+
+
+@routes.patch("/local-groups/{group_id}", dependencies=[allow(*_GROUP_KEEPERS)])
+def change_local_group(
+    server: Security, group_id: str, body: LocalGroupDescription
+) -> dict[str, Any]:
+    """Change the description."""
+    with server.store.transaction():
+        group = _group(server, group_id).having(description=body.description, updated_at=now())
+        server.store.put(group)
+    return _group_view(server, group)
+
+
+def _remove_group(server: SecurityServer, group: LocalGroupRecord) -> None:
+    for place in server.store.all(LocalGroupMemberRecord, f"{group.key}|"):
+        server.store.delete(place)
+    for right in server.store.all(AccessRightRecord):
+        if right.subject == str(group.id):
+            server.store.delete(right)
+    server.store.delete(group)
+
+
+@routes.delete("/local-groups/{group_id}", dependencies=[allow(*_GROUP_KEEPERS)], status_code=204)
+def delete_local_group(server: Security, group_id: str) -> None:
+    """Remove a group and the rights that it had."""
+    with server.store.transaction():
+        _remove_group(server, _group(server, group_id))
+
+
+@routes.post(
+    "/local-groups/{group_id}/members", dependencies=[allow(*_GROUP_KEEPERS)], status_code=201
+)
+def add_local_group_members(
+    server: Security, group_id: str, body: Members
+) -> dict[str, list[str]]:
+    """Add subsystems; 409 if one is inside already."""
+    with server.store.transaction():
+        group = _group(server, group_id)
+        for text in body.items:
+            place = LocalGroupMemberRecord(group=group.id, client=text, added_at=now())
+            if server.store.get(LocalGroupMemberRecord, place.key) is not None:
+                raise conflict("local_group_member_already_exists", text)
+            server.store.put(place)
+    return {"items": list(body.items)}
+
+
+@routes.post(
+    "/local-groups/{group_id}/members/delete",
+    dependencies=[allow(*_GROUP_KEEPERS)],
+    status_code=204,
+)
+def delete_local_group_members(server: Security, group_id: str, body: Members) -> None:
+    """Take subsystems out; 409 if one isn't inside."""
+    with server.store.transaction():
+        group = _group(server, group_id)
+        for text in body.items:
+            place = server.store.get(LocalGroupMemberRecord, f"{group.key}|{text}")
+            if place is None:
+                raise conflict("local_group_member_not_found", text)
+            server.store.delete(place)

@@ -1,0 +1,98 @@
+"""A security server put together: applications, listeners, background work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import FastAPI
+
+from xroad_simulator import authentication, errors
+from xroad_simulator.listeners import Listener, server_context
+from xroad_simulator.pin import log_in_automatically
+from xroad_simulator.security import (
+    api_clients,
+    api_services,
+    api_system,
+    api_tokens,
+    configuration_client,
+)
+from xroad_simulator.security.health import HealthApplication
+from xroad_simulator.security.message_client import ClientApplication
+from xroad_simulator.security.message_server import MessageApplication
+from xroad_simulator.security.server import SecurityServer
+from xroad_simulator.security.transport import Transport
+from xroad_simulator.settings import SecuritySettings
+
+_TRANSPORT_CHECK_SECONDS = 1
+
+
+def admin_application(server: SecurityServer) -> FastAPI:
+    """Port 4000: the admin API."""
+    app = FastAPI(openapi_url=None)
+    app.state.server = server
+    app.state.gate = server.gate
+    errors.install(app)
+    app.include_router(authentication.sessions)
+    app.include_router(authentication.api_keys)
+    for module in (api_system, api_tokens, api_clients, api_services):
+        app.include_router(module.routes, prefix="/api/v1")
+
+    @app.get("/", include_in_schema=False)
+    def root() -> dict[str, str]:
+        return {"name": "X-Road simulator, security server"}
+
+    return app
+
+
+async def keep_transport_fresh(transport: Transport) -> None:
+    """Put a newly activated certificate into use without a restart."""
+    while True:
+        await asyncio.to_thread(transport.refresh)
+        await asyncio.sleep(_TRANSPORT_CHECK_SECONDS)
+
+
+def assemble(
+    settings: SecuritySettings,
+) -> tuple[SecurityServer, list[Listener], list[Callable[[], Coroutine[Any, Any, None]]]]:
+    """The server, its listeners, and what runs beside them."""
+    server = SecurityServer(settings)
+    log_in_automatically(server.token, settings.pin_command)
+    transport = Transport(server)
+    listening = settings.listening
+    address = listening.address
+    names = ["localhost", "127.0.0.1"] + ([] if address == "0.0.0.0" else [address])
+    listeners = [
+        Listener(
+            admin_application(server),
+            address,
+            listening.port(4000),
+            server_context(settings.tls, "proxy-ui-api", names),
+        ),
+        Listener(
+            ClientApplication(server, transport, is_tls=False),
+            address,
+            listening.port(settings.client_http_port),
+        ),
+        Listener(
+            ClientApplication(server, transport, is_tls=True),
+            address,
+            listening.port(settings.client_https_port),
+            server.information_systems_context(server_context(settings.tls, "internal", names)),
+        ),
+        Listener(
+            MessageApplication(server),
+            address,
+            listening.port(settings.message_port),
+            transport.listening,
+        ),
+    ]
+    if settings.health_check_port:
+        port = listening.port(settings.health_check_port)
+        listeners.append(Listener(HealthApplication(server), address, port))
+    tasks: list[Callable[[], Coroutine[Any, Any, None]]] = [
+        lambda: configuration_client.keep_updating(server),
+        lambda: keep_transport_fresh(transport),
+    ]
+    return server, listeners, tasks

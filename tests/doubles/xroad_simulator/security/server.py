@@ -1,0 +1,283 @@
+"""The security server itself: state, token, configuration, and the questions all parts ask."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ssl
+import time
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from cryptography import x509
+from fastapi import Depends, Request
+
+from xroad_simulator.authentication import Accounts, Gate, Role
+from xroad_simulator.certificates import decode, der, is_current, issuer_among
+from xroad_simulator.errors import ApiError, bad_request, conflict, internal_error, not_found
+from xroad_simulator.global_configuration import (
+    Anchor,
+    ConfigurationProblem,
+    Parameters,
+)
+from xroad_simulator.clock import now
+from xroad_simulator.identifiers import ClientId, ServerId, ServiceId
+from xroad_simulator.security.records import (
+    AccessRightRecord,
+    AnchorRecord,
+    CertificateRecord,
+    CertificateStatus,
+    ClientRecord,
+    ConfigurationRecord,
+    DescriptionRecord,
+    EndpointRecord,
+    LocalGroupMemberRecord,
+    ServerIdentity,
+    ServiceRecord,
+    TlsCertificateRecord,
+    Usage,
+)
+from xroad_simulator.settings import SecuritySettings
+from xroad_simulator.software_token import KeyRecord, PrivateKey, SoftwareToken
+from xroad_simulator.store import Store
+
+ROLES = frozenset(
+    {
+        Role.SECURITY_OFFICER,
+        Role.REGISTRATION_OFFICER,
+        Role.SERVICE_ADMINISTRATOR,
+        Role.SYSTEM_ADMINISTRATOR,
+        Role.OBSERVER,
+    }
+)
+
+
+class SecurityServer:
+    """One security server. Its answers come from the store, so they survive a restart."""
+
+    def __init__(self, settings: SecuritySettings) -> None:
+        self.settings = settings
+        self.store = Store(settings.state / "security.db")
+        self.token = SoftwareToken(self.store)
+        self.gate = Gate(
+            self.store,
+            Accounts(settings.accounts, ROLES),
+            ROLES,
+            settings.key_management_whitelist,
+            settings.regular_whitelist,
+        )
+        self.last_problem: ConfigurationProblem | None = None
+        """Why the last fetch of the configuration failed, None if it didn't."""
+        self._information_systems: ssl.SSLContext | None = None
+        self._parameters: tuple[datetime, Parameters] | None = None
+        self._rights: dict[tuple[str, str], tuple[float, frozenset[tuple[int, str]]]] = {}
+
+    def information_systems_context(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        """Let a listener ask information systems for certificates, and know those of clients."""
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        self._information_systems = context
+        for record in self.store.all(TlsCertificateRecord):
+            self.trust_information_system(decode(record.certificate))
+        return context
+
+    def trust_information_system(self, certificate: x509.Certificate) -> None:
+        """Accept TLS connections with this certificate from now on.
+
+        Whose it is, is checked with every message; a deleted one is refused there.
+        """
+        if self._information_systems is not None:
+            with contextlib.suppress(ssl.SSLError):  # it is there already
+                self._information_systems.load_verify_locations(cadata=der(certificate))
+
+    @property
+    def identity(self) -> ServerIdentity:
+        """Owner and code; empty before initialization."""
+        return self.store.get(ServerIdentity, "identity") or ServerIdentity()
+
+    @property
+    def anchor(self) -> Anchor | None:
+        """The imported anchor."""
+        record = self.store.get(AnchorRecord, "anchor")
+        return None if record is None else Anchor.parse(base64.b64decode(record.content))
+
+    def configuration(self) -> Parameters:
+        """The global configuration; ConfigurationProblem without one that is valid now."""
+        record = self.store.get(ConfigurationRecord, "configuration")
+        if record is None:
+            raise ConfigurationProblem("global_conf_not_available", "nothing was fetched yet")
+        if now() > record.expires:
+            raise ConfigurationProblem("OutdatedGlobalConf", f"expired {record.expires}")
+        if self._parameters is None or self._parameters[0] != record.fetched_at:
+            parsed = Parameters.model_validate_json(record.content)
+            self._parameters = (record.fetched_at, parsed)
+        return self._parameters[1]
+
+    def api_configuration(self) -> Parameters:
+        """The global configuration, for operations of the admin API: 500 without one."""
+        try:
+            return self.configuration()
+        except ConfigurationProblem as problem:
+            code = "global_conf_outdated" if "Outdated" in problem.code else problem.code
+            raise internal_error(code, problem.detail) from None
+
+    def last_configuration(self) -> Parameters | None:
+        """The global configuration even if it has expired, None before the first one."""
+        record = self.store.get(ConfigurationRecord, "configuration")
+        return None if record is None else Parameters.model_validate_json(record.content)
+
+    @property
+    def instance(self) -> str:
+        """The instance's name, from the anchor; 409 without one."""
+        anchor = self.anchor
+        if anchor is None:
+            raise conflict("anchor_not_found")
+        return anchor.instance
+
+    @property
+    def owner(self) -> ClientId | None:
+        """The member that owns the server, None before initialization."""
+        identity, anchor = self.identity, self.anchor
+        if anchor is None or identity.owner_class is None or identity.owner_code is None:
+            return None
+        return ClientId(anchor.instance, identity.owner_class, identity.owner_code)
+
+    @property
+    def server_id(self) -> ServerId | None:
+        """The server's identifier, None before initialization."""
+        owner, code = self.owner, self.identity.server_code
+        if owner is None or code is None:
+            return None
+        return ServerId(owner.instance, owner.member_class, owner.member_code, code)
+
+    def initialized_id(self) -> ServerId:
+        """The server's identifier; 409 before initialization."""
+        identifier = self.server_id
+        if identifier is None:
+            raise conflict("server_not_initialized")
+        return identifier
+
+    def address(self) -> str | None:
+        """The address under which the server is registered, None if it isn't."""
+        parameters, identifier = self.last_configuration(), self.server_id
+        if parameters is None or identifier is None:
+            return None
+        registered = parameters.server(identifier)
+        return None if registered is None else registered.address
+
+    def client(self, text: str) -> ClientRecord:
+        """The local client with this identifier; 400 if it isn't one, 404 if there is none."""
+        try:
+            identifier = ClientId.parse(text)
+        except ValueError:
+            raise bad_request("invalid_client_id", text) from None
+        found = self.store.get(ClientRecord, str(identifier))
+        if found is None:
+            raise not_found("client_not_found", text)
+        return found
+
+    def service(self, text: str) -> ServiceRecord:
+        """The service with this identifier; 404 if there is none."""
+        try:
+            identifier = ServiceId.parse(text)
+        except ValueError:
+            raise bad_request("invalid_service_id", text) from None
+        found = self.store.get(ServiceRecord, f"{identifier.client}|{identifier.code}")
+        if found is None:
+            raise not_found("service_not_found", text)
+        return found
+
+    def description(self, number: int) -> DescriptionRecord:
+        """The service description with this number; 404 if there is none."""
+        found = self.store.get(DescriptionRecord, f"{number:08d}")
+        if found is None:
+            raise not_found("service_description_not_found", str(number))
+        return found
+
+    def services_of(self, client: str) -> list[ServiceRecord]:
+        """Every service of a client."""
+        return self.store.all(ServiceRecord, f"{client}|")
+
+    def endpoints_of(self, service: ServiceRecord) -> list[EndpointRecord]:
+        """Every endpoint of a service, the base endpoint first."""
+        return [
+            endpoint
+            for endpoint in self.store.all(EndpointRecord)
+            if (endpoint.client, endpoint.service) == (service.client, service.code)
+        ]
+
+    def base_endpoint(self, service: ServiceRecord) -> EndpointRecord:
+        """The endpoint that stands for the whole service."""
+        for endpoint in self.endpoints_of(service):
+            if endpoint.is_base:
+                return endpoint
+        raise not_found("base_endpoint_not_found", service.code)
+
+    def is_issued_by_approved(self, certificate: x509.Certificate) -> bool:
+        """Whether an approved CA issued the certificate and it is within validity."""
+        authorities = self.configuration().authorities()
+        return is_current(certificate) and issuer_among(certificate, authorities) is not None
+
+    def active_certificate(self, usage: Usage, owner: ClientId) -> CertificateRecord | None:
+        """The certificate in use for a member, None without one."""
+        for record in self.store.all(CertificateRecord):
+            if (
+                record.usage is usage
+                and record.active
+                and record.status is CertificateStatus.REGISTERED
+                and record.owner == str(owner.member)
+                and is_current(decode(record.certificate))
+            ):
+                return record
+        return None
+
+    def private_key(self, record: CertificateRecord) -> PrivateKey:
+        """The key of a certificate; TokenLoggedOut without a PIN."""
+        key = self.store.get(KeyRecord, record.key_id)
+        if key is None:
+            raise ApiError(HTTPStatus.NOT_FOUND, "key_not_found", (record.key_id,))
+        return self.token.private_key(key)
+
+    def rights_to(self, service: ServiceRecord) -> frozenset[tuple[int, str]]:
+        """Endpoints and subjects with a right to a service, at most a cache period old.
+
+        X-Road keeps them for `server-conf-cache-period`: a revoked right works until then.
+        """
+        key, moment = (service.client, service.code), time.monotonic()
+        cached = self._rights.get(key)
+        if cached is not None and moment - cached[0] < self.settings.rights_cache_period:
+            return cached[1]
+        numbers = {endpoint.id for endpoint in self.endpoints_of(service)}
+        rights = frozenset(
+            (right.endpoint, right.subject)
+            for right in self.store.all(AccessRightRecord)
+            if right.endpoint in numbers
+        )
+        self._rights[key] = (moment, rights)
+        return rights
+
+    def subjects_of(self, client: ClientId) -> set[str]:
+        """Every subject that stands for a client: itself, global groups, local groups."""
+        parameters = self.configuration()
+        subjects = {str(client)}
+        subjects |= {
+            f"{parameters.instance}:{group.code}"
+            for group in parameters.global_groups
+            if str(client) in group.members
+        }
+        subjects |= {
+            str(place.group)
+            for place in self.store.all(LocalGroupMemberRecord)
+            if place.client == str(client)
+        }
+        return subjects
+
+
+def _security(request: Request) -> SecurityServer:
+    server: SecurityServer = request.app.state.server
+    return server
+
+
+Security = Annotated[SecurityServer, Depends(_security)]
+"""The server that got the request, for routes."""
