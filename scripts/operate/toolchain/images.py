@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,9 +45,8 @@ _FORMAT = "1"
 _PYTHON = "3.13"
 _PYTHON_PACKAGES = ("base-files", "dash", "media-types", "netbase", "python3", "tzdata")
 _PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64", "any")
-_ACCOUNTS = (
-    "root:x:0:0:root:/root:/usr/sbin/nologin\napplication:x:10001:10001::/application:/usr/sbin/nologin\n"
-)
+_ACCOUNTS = "root:x:0:0:root:/root:/usr/sbin/nologin\napplication:x:65532:65532::/:/usr/sbin/nologin\n"
+_GROUPS = "root:x:0:\napplication:x:65532:\n"
 
 
 class Description(BaseModel):
@@ -123,7 +122,7 @@ def _of_parts(name: str, text: Description, binaries: Binaries, progress: Progre
     version = text.version or binaries.versions[str(text.module)].removeprefix("v")
     programs = {program: binaries.programs[program] for program in text.programs}
     places = [str(path) for path in programs.values()]
-    key = digest(_FORMAT, text.model_dump_json(), version, _ACCOUNTS, *places, *_archives(text.packages))
+    key = digest(_FORMAT, text.model_dump_json(), version, *places, *_base(text.packages))
 
     def prepare(context: Path) -> None:
         root = context / "root"
@@ -198,11 +197,14 @@ def _weight(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _archives(packages: list[str]) -> list[str]:
-    return [source.line() for source in apt_source.sources()] if packages else []
+def _base(packages: Sequence[str]) -> list[str]:
+    """What shapes the Debian part of an image; nothing where there is none."""
+    if not packages:
+        return []
+    return [*packages, *(source.line() for source in apt_source.sources()), _ACCOUNTS, _GROUPS]
 
 
-def _unpack(packages: list[str] | tuple[str, ...], root: Path) -> None:
+def _unpack(packages: Sequence[str], root: Path) -> None:
     """Unpack packages and what they depend on: no maintainer scripts, no package manager."""
     options = root.with_name("apt.conf")
     options.write_text(apt_source.settings(), encoding="utf-8")
@@ -216,7 +218,7 @@ def _unpack(packages: list[str] | tuple[str, ...], root: Path) -> None:
             "--dpkgopt=path-include=/usr/share/doc/*/copyright",
             f"--include={','.join(packages)}",
             *(apt_source.RELEASE, str(root)),
-            *_archives(list(packages)),
+            *(source.line() for source in apt_source.sources()),
         ],
         purpose="unpacking Debian packages for an image",
         next_step="apt-get update   # does this machine's own apt reach its archives?",
@@ -230,13 +232,12 @@ def _unpack(packages: list[str] | tuple[str, ...], root: Path) -> None:
         shutil.rmtree(device) if device.is_dir() and not device.is_symlink() else device.unlink()
     (root / "etc").mkdir(exist_ok=True)
     (root / "etc/passwd").write_text(_ACCOUNTS, encoding="utf-8")
-    (root / "etc/group").write_text("root:x:0:\napplication:x:10001:\n", encoding="utf-8")
+    (root / "etc/group").write_text(_GROUPS, encoding="utf-8")
 
 
 def _python_base(progress: Progress) -> str:
     """The image that applications are built on: Python, time zones, an account without rights."""
-    parts = [*_PYTHON_PACKAGES, *_archives(list(_PYTHON_PACKAGES)), _ACCOUNTS]
-    key = digest(_FORMAT, *parts)
+    key = digest(_FORMAT, *_base(_PYTHON_PACKAGES))
     reference = f"{PREFIX}-python:{key}"
     shown = run(["podman", "images", "--format", "{{.Repository}}:{{.Tag}}"], purpose="listing images")
     if reference not in shown.splitlines():
