@@ -15,6 +15,9 @@ from stacks.providers.xroad.transport import AdminConnection
 SOFTWARE_TOKEN = "0"  # noqa: S105  an identifier
 """The token that keeps keys in files."""
 
+SENDING_FAILED = "management_request_sending_failed"
+"""The central server couldn't be told, or refused: the metadata says which."""
+
 KeyUsage = Literal["AUTHENTICATION", "SIGNING"]
 """Authentication keys prove a server in TLS; signing keys sign messages in a member's name."""
 

@@ -77,7 +77,14 @@ def secret(name: str) -> str:
 
 
 def _reader(name: str) -> Callable[[], str]:
-    return lambda: secret(name)
+    def read() -> str:
+        try:
+            return load_secret(name)
+        except LookupError:
+            # Unlike other secrets, API keys are made on their hosts.
+            raise ProviderError(f"there is no API key '{name}' yet: apply the stage `exchange` first") from None
+
+    return read
 
 
 def _root_certificate() -> str:

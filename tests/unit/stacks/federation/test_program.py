@@ -29,7 +29,7 @@ class Recorder(Mocks):
         return args.name, args.inputs
 
     def call(self, args: MockCallArgs) -> dict[str, Any]:
-        return {}
+        raise AssertionError(f"the program calls {args.token}")
 
 
 @pytest.fixture
@@ -91,7 +91,9 @@ def test_the_portal_may_read_birth_records(lab: Estate, declared: Callable[[Esta
 
 def test_a_service_is_registered_under_its_address(lab: Estate, declared: Callable[[Estate], Recorded]) -> None:
     """The address is the load balancer's name for the sector, with the collection."""
-    service = declared(lab)["ServiceDescription", "ss-civil-registry/BJ-LAB:GOV:CIVILREG:REGISTRY/birth-records"]
+    service = declared(lab)[
+        "ServiceDescription", "ss-civil-registry/BJ-LAB:GOV:CIVILREG:REGISTRY/birth-records"
+    ]
 
     assert (service["type"], service["code"], service["url"]) == (
         "REST",

@@ -79,7 +79,8 @@ class AccessRightKind(Kind[AccessRightInputs]):
                 SubsystemId.parse(wish.provider), wish.holder
             )
         except ApiError as error:
-            if gone(error):
+            # Said of a holder without rights, and of one that the server doesn't know yet.
+            if gone(error) or error.code == "service_client_not_found":
                 return set()
             raise
         return {right.service_code for right in rights}

@@ -9,8 +9,10 @@ from stacks.providers.serving import Properties, ProviderError
 from stacks.providers.xroad.errors import ApiError, UnreachableError
 from stacks.providers.xroad.identifiers import ServerId, SubsystemId
 from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
-from stacks.providers.xroad.security import Client, ConnectionType
+from stacks.providers.xroad.security import SENDING_FAILED, Client, ConnectionType
 from stacks.providers.xroad.waiting import until
+
+_REGISTERED = frozenset({"REGISTERED", "REGISTRATION_IN_PROGRESS", "DISABLED"})
 
 
 class ClientInputs(Inputs):
@@ -82,16 +84,11 @@ class ClientKind(Kind[ClientInputs]):
             raise ProviderError(f"{wish.server} accepted {wish.subsystem}, but doesn't show it")
         if present.connection_type != wish.connection:
             await own.set_connection_type(subsystem, connection)
-        if present.status == "SAVED":
-            await own.register_client(subsystem)
         if present.status != "REGISTERED":
-            await self._approve(wish)
-            await self._wait_for_registration(wish)
+            await self._register(wish)
 
     async def remove(self, wish: ClientInputs, state: Properties) -> None:
         """End the registration, wait until it is known, then remove the client."""
-        own = self.servers.security(wish.server)
-        subsystem = SubsystemId.parse(wish.subsystem)
         try:
             present = await self._present(wish)
             if present is None:
@@ -99,8 +96,8 @@ class ClientKind(Kind[ClientInputs]):
             if present.is_management_services_provider:
                 # Its registration carries all the others'; it ends with its security server.
                 return
-            if present.status in {"REGISTERED", "REGISTRATION_IN_PROGRESS", "DISABLED"}:
-                await own.unregister_client(subsystem)
+            if present.status in _REGISTERED:
+                await self._unregister(wish)
             await until(
                 lambda: self._deleted(wish),
                 f"{wish.server} removes {wish.subsystem}",
@@ -132,30 +129,38 @@ class ClientKind(Kind[ClientInputs]):
             interval_seconds=self.servers.settings.probe_seconds,
         )
 
-    async def _approve(self, wish: ClientInputs) -> None:
-        central = self.servers.central
-        async for request in central.waiting_requests(ServerId.parse(wish.identity)):
-            if (
-                request.type == "CLIENT_REGISTRATION_REQUEST"
-                and request.origin == "SECURITY_SERVER"
-                and str(request.client_id) == wish.subsystem
-            ):
-                await central.approve(request.id)
-                return
-
-    async def _wait_for_registration(self, wish: ClientInputs) -> None:
+    async def _register(self, wish: ClientInputs) -> None:
+        """Ask for registration, approve it, wait until the global configuration has it."""
+        own = self.servers.security(wish.server)
         last = "not read yet"
 
         async def registered() -> bool:
             nonlocal last
             present = await self._present(wish)
-            last = f"status {present.status}" if present else "gone"
-            if present is not None and present.status == "GLOBAL_ERROR":
+            if present is None:
+                raise ProviderError(f"{wish.server} lost {wish.subsystem} while it was being registered")
+            last = f"status {present.status}"
+            if present.status == "REGISTERED":
+                return True
+            if present.is_management_services_provider:
+                # Registered from the central side; the server learns it from the configuration.
+                return False
+            if present.status == "GLOBAL_ERROR":
                 raise ProviderError(
-                    f"{wish.server}: the global configuration contradicts the registration of "
-                    f"{wish.subsystem}; was the request declined?"
+                    f"{wish.server}: the global configuration doesn't have {wish.subsystem} any more; "
+                    "delete that client on the server to have it registered anew"
                 )
-            return present is not None and present.status == "REGISTERED"
+            # An interrupted attempt may have left a request that the server itself doesn't know of.
+            if not await self._approve(wish) and present.status == "SAVED":
+                try:
+                    await own.register_client(SubsystemId.parse(wish.subsystem))
+                except ApiError as error:
+                    # The request is a message through the management services, which may just have begun.
+                    if error.code != SENDING_FAILED:
+                        raise
+                    last = str(error)
+                await self._approve(wish)
+            return False
 
         await until(
             registered,
@@ -164,6 +169,28 @@ class ClientKind(Kind[ClientInputs]):
             interval_seconds=self.servers.settings.probe_seconds,
             detail=lambda: last,
         )
+
+    async def _approve(self, wish: ClientInputs) -> bool:
+        """Approve the registration of exactly this subsystem at this server, if one waits."""
+        central = self.servers.central
+        async for request in central.waiting_requests(ServerId.parse(wish.identity)):
+            if (
+                request.type == "CLIENT_REGISTRATION_REQUEST"
+                and request.origin == "SECURITY_SERVER"
+                and str(request.client_id) == wish.subsystem
+            ):
+                await central.approve(request.id)
+                return True
+        return False
+
+    async def _unregister(self, wish: ClientInputs) -> None:
+        """Ask for the end of the registration; from the central side where that can't be sent."""
+        try:
+            await self.servers.security(wish.server).unregister_client(SubsystemId.parse(wish.subsystem))
+        except ApiError as error:
+            if error.code != SENDING_FAILED:
+                raise
+            await self._unregister_centrally(wish)
 
     async def _deleted(self, wish: ClientInputs) -> bool:
         try:

@@ -3,7 +3,6 @@
 # ruff: noqa: ARG002  (methods answer one interface; not each kind needs all of it)
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from cryptography import x509
@@ -15,6 +14,7 @@ from stacks.providers.xroad.errors import ApiError, UnreachableError
 from stacks.providers.xroad.identifiers import ServerId
 from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
 from stacks.providers.xroad.security import (
+    SENDING_FAILED,
     SOFTWARE_TOKEN,
     CertificateWish,
     Key,
@@ -28,6 +28,7 @@ from stacks.providers.xroad.tokens import open_token
 from stacks.providers.xroad.waiting import until
 
 _GOOD = "OCSP_RESPONSE_GOOD"
+_CONFIGURATION_CODES = ("conf_download_failed", "conf_verification", "global_conf")
 
 
 class SecurityServerInputs(Inputs):
@@ -115,10 +116,10 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         await open_token(token, wish.server, lambda: self.servers.pin(wish.server), own.log_in)
         # The signing certificate comes first: registration requests are signed with it.
         signing = await self._certify(wish, own, "SIGNING")
-        if not signing.active:
-            await self._activate(wish, own, signing.hash, lambda item: item.ocsp_status == _GOOD)
+        await self._activate(wish, own, signing.hash)
         authentication = await self._certify(wish, own, "AUTHENTICATION")
-        await self._register(wish, own, authentication)
+        await self._register(wish, own, authentication.hash)
+        await self._activate(wish, own, authentication.hash)
         await self._use_timestamping(wish, own)
 
     async def remove(self, wish: SecurityServerInputs, state: Properties) -> None:
@@ -134,12 +135,21 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             for usage in ("AUTHENTICATION", "SIGNING"):
                 for key in _keys(token, self._label(wish, usage)):
                     for certificate in key.certificates:
-                        if usage == "AUTHENTICATION" and certificate.status in _REGISTERED:
-                            await own.mark_for_deletion(certificate.hash)
+                        if certificate.status in _REGISTERED and usage == "AUTHENTICATION":
+                            await self._forget(own, certificate.hash)
                     await own.delete_key(key.id)
         except UnreachableError:
             # A host that is gone takes its keys with it; nobody trusts them any more.
             return
+
+    async def _forget(self, own: SecurityServerApi, certificate: str) -> None:
+        """Let a certificate be deleted whose registration was ended centrally."""
+        try:
+            await own.mark_for_deletion(certificate)
+        except ApiError as error:
+            # The global configuration may have told the server meanwhile.
+            if error.status != 409:
+                raise
 
     async def _import_anchor(self, wish: SecurityServerInputs, own: SecurityServerApi) -> None:
         central = self.servers.central
@@ -164,7 +174,27 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                 f"{wish.server} computes {seen} for the anchor, the central server says {wanted}: "
                 "it was changed on its way"
             )
-        await own.import_anchor(content, replace=present is not None)
+        last = "not tried"
+
+        async def imported() -> bool:
+            nonlocal last
+            try:
+                await own.import_anchor(content, replace=present is not None)
+            except ApiError as error:
+                # The server fetches the configuration first, which may not have been generated yet.
+                if error.code is None or not error.code.startswith(_CONFIGURATION_CODES):
+                    raise
+                last = str(error)
+                return False
+            return True
+
+        await until(
+            imported,
+            f"{wish.server} fetches the global configuration",
+            deadline_seconds=self.servers.settings.distribution_seconds,
+            interval_seconds=self.servers.settings.probe_seconds,
+            detail=lambda: last,
+        )
 
     async def _initialize(self, wish: SecurityServerInputs, own: SecurityServerApi) -> None:
         identity = ServerId.parse(wish.identity)
@@ -228,20 +258,44 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             raise ProviderError(f"{wish.server} accepted the {usage.lower()} certificate, but doesn't show it")
         return imported
 
-    async def _register(
-        self, wish: SecurityServerInputs, own: SecurityServerApi, certificate: TokenCertificate
-    ) -> None:
-        if certificate.status == "SAVED":
-            await self._wait_for_status(wish, own, certificate.hash, lambda item: item.ocsp_status == _GOOD)
-            await own.register_certificate(certificate.hash, wish.address)
-        if certificate.status != "REGISTERED":
-            await self._approve(wish, certificate.hash)
-        await self._activate(wish, own, certificate.hash, lambda item: item.status == "REGISTERED")
+    async def _register(self, wish: SecurityServerInputs, own: SecurityServerApi, certificate: str) -> None:
+        """Ask for registration, approve it, wait until the global configuration has it."""
+        last = "not read yet"
 
-    async def _approve(self, wish: SecurityServerInputs, certificate: str) -> None:
-        identity = ServerId.parse(wish.identity)
+        async def registered() -> bool:
+            nonlocal last
+            present = await own.certificate(certificate)
+            last = f"status {present.status}"
+            if present.status == "REGISTERED":
+                return True
+            if present.status == "GLOBAL_ERROR":
+                raise ProviderError(
+                    f"{wish.server}: the global configuration doesn't have its certificate {certificate} "
+                    "any more; delete that certificate's key on the server to have a new one made"
+                )
+            # An interrupted attempt may have left a request that the server itself doesn't know of.
+            if not await self._approve(wish, certificate) and present.status == "SAVED":
+                try:
+                    await own.register_certificate(certificate, wish.address)
+                except ApiError as error:
+                    if error.code != SENDING_FAILED:
+                        raise
+                    last = str(error)
+                await self._approve(wish, certificate)
+            return False
+
+        await until(
+            registered,
+            f"{wish.server}: its authentication certificate is registered",
+            deadline_seconds=self.servers.settings.distribution_seconds,
+            interval_seconds=self.servers.settings.probe_seconds,
+            detail=lambda: last,
+        )
+
+    async def _approve(self, wish: SecurityServerInputs, certificate: str) -> bool:
+        """Approve the request for exactly this server, address and certificate, if one waits."""
         central = self.servers.central
-        async for request in central.waiting_requests(identity):
+        async for request in central.waiting_requests(ServerId.parse(wish.identity)):
             if request.type != "AUTH_CERT_REGISTRATION_REQUEST" or request.origin != "SECURITY_SERVER":
                 continue
             details = (await central.management_request(request.id)).certificate_details
@@ -251,42 +305,30 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                 and _same_hash(details.hash, certificate)
             ):
                 await central.approve(request.id)
-                return
+                return True
+        return False
 
-    async def _activate(
-        self,
-        wish: SecurityServerInputs,
-        own: SecurityServerApi,
-        certificate: str,
-        ready: Callable[[TokenCertificate], bool],
-    ) -> None:
-        present = await self._wait_for_status(wish, own, certificate, lambda item: item.active or ready(item))
-        if not present.active:
-            await own.activate_certificate(certificate)
-
-    async def _wait_for_status(
-        self,
-        wish: SecurityServerInputs,
-        own: SecurityServerApi,
-        certificate: str,
-        ready: Callable[[TokenCertificate], bool],
-    ) -> TokenCertificate:
+    async def _activate(self, wish: SecurityServerInputs, own: SecurityServerApi, certificate: str) -> None:
+        """Use a certificate; the server checks its status with the authority's responder first."""
         last = "not read yet"
 
-        async def probe() -> TokenCertificate | None:
+        async def active() -> bool:
             nonlocal last
             present = await own.certificate(certificate)
-            last = f"status {present.status}, OCSP {present.ocsp_status or 'unknown'}"
-            if present.status == "GLOBAL_ERROR":
-                raise ProviderError(
-                    f"{wish.server}: the global configuration contradicts the registration of its "
-                    f"certificate {certificate}; was the request declined?"
-                )
-            return present if ready(present) else None
+            if not present.active:
+                try:
+                    await own.activate_certificate(certificate)
+                except ApiError as error:
+                    if "ocsp" not in str(error).lower():
+                        raise
+                    last = str(error)
+                return False
+            last = f"OCSP status {present.ocsp_status or 'unknown'}"
+            return present.ocsp_status == _GOOD
 
-        return await until(
-            probe,
-            f"{wish.server}: its certificate {certificate} can be used",
+        await until(
+            active,
+            f"{wish.server}: its certificate {certificate} is active and its OCSP status good",
             deadline_seconds=self.servers.settings.distribution_seconds,
             interval_seconds=self.servers.settings.probe_seconds,
             detail=lambda: last,

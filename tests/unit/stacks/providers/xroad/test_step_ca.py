@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -23,22 +21,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from jwcrypto import jwe, jwk
 
+from federation_rig.programs import program
 from stacks.providers.serving import ProviderError
 from stacks.providers.xroad.endpoint import Endpoint, trusting
 from stacks.providers.xroad.step_ca import StepCertificateAuthority
 
 PASSWORD = "Provisioner-0-Password"
-TEMPLATE = {
-    "authentication": '"keyUsage": ["digitalSignature", "keyEncipherment"], "extKeyUsage": ["clientAuth", "serverAuth"]',
-    "signing": '"keyUsage": ["contentCommitment"]',
+USAGES = {
+    "authentication": {"keyUsage": ["digitalSignature", "keyEncipherment"], "extKeyUsage": ["clientAuth"]},
+    "signing": {"keyUsage": ["contentCommitment"]},
 }
-
-
-def step_ca() -> str:
-    found = shutil.which("step-ca", path=os.pathsep.join([os.environ.get("SMARTGOUV_BINARIES", ""), os.environ["PATH"]]))
-    if found is None:
-        pytest.skip("no step-ca binary: set SMARTGOUV_BINARIES to the tool chain's folder")
-    return found
 
 
 def request(common_name: str = "Civil Registry") -> bytes:
@@ -78,7 +70,7 @@ def provisioner(name: str) -> dict[str, object]:
     sealed = jwe.JWE(key.export(as_dict=False).encode(), json.dumps(protected))
     sealed.add_recipient(jwk.JWK.from_password(PASSWORD))
     public = {**key.export_public(as_dict=True), "kid": key.thumbprint()}
-    template = '{"subject": {{ toJson .Insecure.CR.Subject }}, ' + TEMPLATE[name] + "}"
+    template = '{"subject": {{ toJson .Insecure.CR.Subject }}, ' + json.dumps(USAGES[name])[1:]
     return {
         "type": "JWK",
         "name": name,
@@ -99,7 +91,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A step-ca with the two provisioners of the trust services."""
-    binary = step_ca()
+    binary = program("step-ca")
     folder = tmp_path_factory.mktemp("step-ca")
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test Root")])
@@ -125,7 +117,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     }
     (folder / "ca.json").write_text(json.dumps(configuration), encoding="utf-8")
     with (folder / "log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen([binary, str(folder / "ca.json")], stdout=log, stderr=log)
+        process = subprocess.Popen([str(binary), str(folder / "ca.json")], stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + 20
         while True:
@@ -133,7 +125,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 break
             except OSError:
-                assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
+                assert process.poll() is None, (folder / "log").read_text(encoding="utf-8")
+                assert time.monotonic() < deadline
                 time.sleep(0.1)
         yield Server(
             Endpoint(address="127.0.0.1", name="ca.example.test", port=port),
@@ -168,9 +161,9 @@ def test_certificates_of_both_kinds_are_issued(server: Server) -> None:
         certificate.verify_directly_issued_by(issuer)
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
         assert (usage.content_commitment, usage.digital_signature) == (repudiation, not repudiation)
-        assert [str(item.value) for item in certificate.subject.get_attributes_for_oid(NameOID.BUSINESS_CATEGORY)] == [
-            "GOV"
-        ]
+        assert [
+            str(item.value) for item in certificate.subject.get_attributes_for_oid(NameOID.BUSINESS_CATEGORY)
+        ] == ["GOV"]
 
 
 @pytest.mark.engine
@@ -183,7 +176,9 @@ def test_a_request_with_another_name_is_refused(server: Server) -> None:
 @pytest.mark.engine
 def test_a_wrong_password_is_named_but_not_shown(server: Server) -> None:
     """The sentence tells which provisioner; the password stays out of it."""
-    with pytest.raises(ProviderError, match="the password of provisioner 'signing' doesn't open its key") as caught:
+    with pytest.raises(
+        ProviderError, match="the password of provisioner 'signing' doesn't open its key"
+    ) as caught:
         asyncio.run(ordering(server, "Wrong-Password-1").sign(request(), "SIGNING", "Civil Registry"))
     assert "Wrong-Password-1" not in str(caught.value)
 

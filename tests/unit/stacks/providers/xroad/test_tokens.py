@@ -40,7 +40,9 @@ def test_an_open_token_needs_no_pin() -> None:
     assert attempts(Token(logged_in=True)) == []
 
 
-@pytest.mark.parametrize("status", ["USER_PIN_INCORRECT", "USER_PIN_COUNT_LOW", "USER_PIN_FINAL_TRY", "USER_PIN_LOCKED"])
+@pytest.mark.parametrize(
+    "status", ["USER_PIN_INCORRECT", "USER_PIN_COUNT_LOW", "USER_PIN_FINAL_TRY", "USER_PIN_LOCKED"]
+)
 def test_a_pin_that_was_refused_is_not_tried_again(status: str) -> None:
     """The next wrong attempt could lock the token for good."""
     with pytest.raises(ProviderError, match=rf"ss1: its token says {status}"):

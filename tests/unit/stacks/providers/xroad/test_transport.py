@@ -135,7 +135,11 @@ def test_warnings_are_accepted_only_when_asked() -> None:
     """`warnings_detected` means: send it again with ignore_warnings."""
     warning = httpx.Response(
         400,
-        json={"status": 400, "error": {"code": "warnings_detected"}, "warnings": [{"code": "x", "metadata": []}]},
+        json={
+            "status": 400,
+            "error": {"code": "warnings_detected"},
+            "warnings": [{"code": "x", "metadata": []}],
+        },
     )
     answers = Answers(warning, httpx.Response(201, json={}))
     asyncio.run(connection(answers).send("POST", "/clients", {"a": 1}, accept_warnings=True))

@@ -25,7 +25,9 @@ def test_a_deadline_names_the_condition_and_the_last_look() -> None:
     async def probe() -> bool:
         return False
 
-    with pytest.raises(DeadlineError, match=r"the client is registered: not reached within 0 s \(status SAVED\)"):
+    with pytest.raises(
+        DeadlineError, match=r"the client is registered: not reached within 0 s \(status SAVED\)"
+    ):
         asyncio.run(
             until(
                 probe,

@@ -1,0 +1,63 @@
+"""Runs one operation of the federation program through the Automation API and prints what it did.
+
+    python -m federation_rig.drive up|preview|refresh|destroy|recover|export FOLDER
+
+The folder holds `arguments.json` and everything that the engine writes; `stack.prepared` makes the
+environment.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pulumi import automation
+
+from stacks.federation.arguments import FederationArgs
+from stacks.federation.program import declare
+
+
+def main() -> None:
+    """Run the operation; the last line of output is JSON."""
+    operation, folder = sys.argv[1], Path(sys.argv[2])
+    args = FederationArgs.model_validate_json((folder / "arguments.json").read_text(encoding="utf-8"))
+    for name in ("state", "home", "work"):
+        (folder / name).mkdir(exist_ok=True)
+    stack = automation.create_or_select_stack(
+        stack_name="test",
+        project_name="federation",
+        program=lambda: declare(args),
+        opts=automation.LocalWorkspaceOptions(
+            work_dir=str(folder / "work"),
+            pulumi_home=str(folder / "home"),
+            project_settings=automation.ProjectSettings(
+                name="federation",
+                runtime="python",
+                backend=automation.ProjectBackend(url=(folder / "state").as_uri()),
+            ),
+        ),
+    )
+    if operation == "recover":
+        stack.cancel()
+        exported = stack.export_stack()
+        state = dict(exported.deployment or {})
+        state.pop("pending_operations", None)
+        stack.import_stack(automation.Deployment(version=exported.version, deployment=state))
+        return
+    if operation == "export":
+        print(json.dumps(stack.export_stack().deployment))
+        return
+    counts: dict[str, Any] = {}
+
+    def hear(event: automation.EngineEvent) -> None:
+        if event.summary_event is not None:
+            counts.update({str(key): value for key, value in event.summary_event.resource_changes.items()})
+
+    getattr(stack, operation)(on_event=hear, on_output=lambda line: print(line, file=sys.stderr))
+    print(json.dumps(counts))
+
+
+if __name__ == "__main__":
+    main()

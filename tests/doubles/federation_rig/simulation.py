@@ -1,0 +1,133 @@
+"""Simulated servers as processes, each on a loopback address of its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from cryptography import x509
+
+from federation_rig.authority import LocalAuthority
+
+DOUBLES = Path(__file__).resolve().parents[1]
+OFFSET = 20000
+"""Added to every port of the simulators."""
+TIME_SCALE = 120
+"""Makes the configuration's 60 seconds half a second."""
+PIN = "Pin-0123456789"
+PASSWORD = "Admin-Password-1"
+
+_CENTRAL_ROLES = ["XROAD_SECURITY_OFFICER", "XROAD_REGISTRATION_OFFICER", "XROAD_SYSTEM_ADMINISTRATOR"]
+_SECURITY_ROLES = [*_CENTRAL_ROLES, "XROAD_SERVICE_ADMINISTRATOR"]
+
+
+@dataclass
+class Simulation:
+    """Running simulators and what opens them."""
+
+    folder: Path
+    addresses: dict[str, str]
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def requests(self) -> Path:
+        """One line for each request of the provider."""
+        return self.folder / "requests.log"
+
+    def start(self, name: str) -> None:
+        """Start one server."""
+        state = self.folder / "servers" / name
+        state.mkdir(parents=True, exist_ok=True)
+        command = [
+            sys.executable, "-m", "xroad_simulator", "central" if name == "central" else "security",
+            "--state", str(state), "--tls", str(self.folder / "tls" / name),
+            "--listen", self.addresses[name], "--port-offset", str(OFFSET),
+            "--account-file", str(self.folder / "accounts"), "--time-scale", str(TIME_SCALE),
+        ]  # fmt: skip
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(DOUBLES)}
+            )
+
+    def wait(self, name: str) -> None:
+        """Wait until its admin API accepts connections."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection((self.addresses[name], 4000 + OFFSET), 1).close()
+            except OSError:
+                log = (self.folder / f"{name}.log").read_text(encoding="utf-8")
+                assert self.processes[name].poll() is None, log
+                assert time.monotonic() < deadline, log
+                time.sleep(0.1)
+            else:
+                return
+
+    def enrol(self, name: str) -> None:
+        """Make an API key on the server and keep it, as the roles do."""
+        (self.folder / "secrets" / f"pin-{name}").write_text(PIN, encoding="utf-8")
+        answer = httpx.post(
+            self.url(name, "/api-keys"),
+            json=_CENTRAL_ROLES if name == "central" else _SECURITY_ROLES,
+            auth=("admin", PASSWORD),
+            verify=False,  # noqa: S501  the provider's requests verify
+        )
+        answer.raise_for_status()
+        (self.folder / "secrets" / f"api-key-{name}").write_text(answer.json()["key"], encoding="utf-8")
+
+    def url(self, name: str, path: str) -> str:
+        """Address of an operation of a server's admin API."""
+        return f"https://{self.addresses[name]}:{4000 + OFFSET}/api/v1{path}"
+
+    def call(self, name: str, method: str, path: str, **options: Any) -> httpx.Response:
+        """Call an admin API by hand, as somebody who doesn't know of the program."""
+        key = (self.folder / "secrets" / f"api-key-{name}").read_text(encoding="utf-8")
+        headers = {"Authorization": f"X-Road-ApiKey token={key}"}
+        # The certificate is of no interest to somebody's hand-made call.
+        response = httpx.request(method, self.url(name, path), headers=headers, verify=False, **options)  # noqa: S501
+        response.raise_for_status()
+        return response
+
+    def stop(self) -> None:
+        """Stop all servers."""
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            process.wait(15)
+
+
+@contextmanager
+def running(folder: Path, names: tuple[str, ...]) -> Iterator[Simulation]:
+    """Freshly installed servers: `central` and security servers of the other names."""
+    first, second = secrets.randbelow(200) + 20, secrets.randbelow(250) + 1
+    addresses = {name: f"127.{first}.{second}.{11 + index}" for index, name in enumerate(names)}
+    simulation = Simulation(folder, addresses)
+    authority = LocalAuthority(folder)
+    (folder / "accounts").write_text(f"admin:{PASSWORD}\n", encoding="utf-8")
+    (folder / "secrets").mkdir()
+    try:
+        for name, address in addresses.items():
+            alternatives: list[x509.GeneralName] = [
+                x509.DNSName(f"{name}.example.test"),
+                x509.IPAddress(ipaddress.ip_address(address)),
+            ]
+            file = "center-admin-service" if name == "central" else "proxy-ui-api"
+            authority.issue_tls(folder / "tls" / name, file, alternatives)
+            simulation.start(name)
+        for name in names:
+            simulation.wait(name)
+            simulation.enrol(name)
+        yield simulation
+    finally:
+        simulation.stop()

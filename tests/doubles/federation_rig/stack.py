@@ -1,0 +1,126 @@
+"""A stack of the federation program in a folder of its own, driven as a process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from federation_rig.simulation import DOUBLES, Simulation
+from stacks.federation.arguments import FederationArgs
+
+_ROOT = DOUBLES.parents[1]
+_LAUNCHER = """#!{python}
+import sys
+sys.path[:0] = {path!r}
+import httpx
+from pathlib import Path
+from federation_rig.authority import LocalAuthority
+from stacks.providers.serving import serve
+from stacks.providers.xroad.provider import XRoadProvider
+
+send = httpx.AsyncClient.send
+
+async def recorded(self, request, **options):
+    with open({requests!r}, "a") as log:
+        log.write(f"{{request.method}} {{request.url}}\\n")
+    return await send(self, request, **options)
+
+httpx.AsyncClient.send = recorded
+serve(XRoadProvider(LocalAuthority(Path({authority!r}))))
+"""
+
+
+@dataclass
+class Stack:
+    """The federation's stack in a folder of its own."""
+
+    simulation: Simulation
+    environment: dict[str, str]
+
+    @property
+    def folder(self) -> Path:
+        """Where arguments and state lie."""
+        return self.simulation.folder / "stack"
+
+    def declare(self, args: FederationArgs) -> None:
+        """Set what the program declares from now on."""
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "arguments.json").write_text(args.model_dump_json(), encoding="utf-8")
+
+    def start(self, operation: str) -> subprocess.Popen[str]:
+        """Start an operation in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "federation_rig.drive", operation, str(self.folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+            start_new_session=True,
+        )
+
+    def run(self, operation: str) -> Any:
+        """Run an operation to its end; its count of changes by kind."""
+        self.simulation.requests.write_text("", encoding="utf-8")
+        process = self.start(operation)
+        output, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        return json.loads(output.strip().splitlines()[-1]) if output.strip() else None
+
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        """Kill the engine and everything that it started, as a power cut would."""
+        for group in {process.pid, *_descendants(process.pid)}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(group, signal.SIGKILL)
+        process.communicate()
+
+    def writes(self) -> list[str]:
+        """Requests of the last operation that weren't GET."""
+        lines = self.simulation.requests.read_text(encoding="utf-8").splitlines()
+        return [line for line in lines if not line.startswith("GET ")]
+
+
+def _descendants(process: int) -> list[int]:
+    found: list[int] = []
+    for child in Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split():
+        found += [int(child), *_descendants(int(child))]
+    return found
+
+
+def prepared(simulation: Simulation, engine: Path) -> Stack:
+    """A stack whose provider orders its certificates from the simulation's own authority."""
+    launcher = simulation.folder / "launch" / "pulumi-resource-xroad"
+    launcher.parent.mkdir()
+    python_path = [str(_ROOT / part) for part in ("pulumi", "inventories", "tests/doubles")]
+    launcher.write_text(
+        _LAUNCHER.format(
+            python=sys.executable,
+            path=python_path,
+            requests=str(simulation.requests),
+            authority=str(simulation.folder),
+        ),
+        encoding="utf-8",
+    )
+    launcher.chmod(launcher.stat().st_mode | stat.S_IXUSR)
+    folders = [str(launcher.parent), str(engine.resolve().parent), os.environ["PATH"]]
+    return Stack(
+        simulation,
+        {
+            **os.environ,
+            "PATH": os.pathsep.join(folders),
+            "PYTHONPATH": os.pathsep.join(python_path),
+            "PULUMI_CONFIG_PASSPHRASE": "test",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
+            "SMARTGOUV_SECRETS": str(simulation.folder / "secrets"),
+            "SMARTGOUV_ROOT_CERTIFICATE": str(simulation.folder / "ca.crt"),
+        },
+    )
