@@ -185,14 +185,17 @@ def run_playbook(
 
 def playbook_failure(workspace: Workspace, result: PlaybookResult, log: Path) -> Failure:
     """The failure of a run: hosts, tasks, causes without secrets, and what to do."""
-    lines = []
-    for failure in result.failures[:_SHOWN_FAILURES]:
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for failure in result.failures:
         cause = workspace.secrets.redact(failure.cause).strip()
-        lines.append(f"{failure.host}: {failure.task}")
+        alike.setdefault((failure.task, cause, failure.path), []).append(failure.host)
+    lines = []
+    for (task, cause, path), on in list(alike.items())[:_SHOWN_FAILURES]:
+        lines.append(f"{_some(on)}: {task}")
         lines.extend(f"  {line}" for line in cause.splitlines()[:12])
-        if failure.path:
-            lines.append(f"  at {_relative(failure.path)}")
-    if (more := len(result.failures) - _SHOWN_FAILURES) > 0:
+        if path:
+            lines.append(f"  at {_relative(path)}")
+    if (more := len(alike) - _SHOWN_FAILURES) > 0:
         lines.append(f"and {more} more, see {log}")
     hosts = sorted({failure.host for failure in result.failures})
     first = result.failures[0]

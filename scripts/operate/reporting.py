@@ -34,6 +34,9 @@ class Report:
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
         self._console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+        if not self._console.is_terminal:
+            # Where nobody has a window, a table must not be cut.
+            self._console.width = 160
         self._status: Status | None = None
         self._started = 0.0
         self._told = 0.0

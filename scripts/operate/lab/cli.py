@@ -229,7 +229,7 @@ def _rows(estate: Estate, name: str) -> list[dict[str, Any]]:
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("zone", "host", "address", "roles", "state"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, no_wrap=heading != "roles", overflow="fold")
     table.add_column("memory", justify="right")
     for row in rows:
         colour = "green" if row["state"] == "running" else "red"
