@@ -108,6 +108,8 @@ class Sector(Model):
     title: Text
     collection: Name
     """The path of its records: `/<collection>/<identifier>`."""
+    example: str = Field(min_length=1)
+    """An identifier as people write it: a hint on the portal's form, and a record of the sample data."""
     database: str
     node_port: Port
     replicas: int = Field(default=1, ge=1)

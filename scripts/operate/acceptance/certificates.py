@@ -27,7 +27,7 @@ BY_ROLE: dict[Role, tuple[Endpoint, ...]] = {
 def endpoints(estate: Estate, host: Host) -> list[dict[str, Any]]:
     """TLS endpoints of a host, in the probe's words."""
     offered = [Endpoint.NODE_METRICS, *(e for role in host.roles for e in BY_ROLE.get(role, ()))]
-    found = []
+    found: list[dict[str, Any]] = []
     for endpoint in offered:
         # Information systems have a plain port beside the TLS one.
         port = max(LISTENERS[endpoint].ports)

@@ -19,10 +19,12 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         "container_runtime_cgroup_driver": estate.kubernetes.cgroup_driver.value,
         "container_runtime_restrict_oom_score": estate.kubernetes.nodes_are_containers,
         "container_runtime_sandbox_image": estate.image_reference("pause"),
-        "container_runtime_registry": {
-            "address": estate.image_repository("pause").partition("/")[0],
-            "authority": "/etc/smartgouv/tls/root.crt",
-            "account": "pull",
-            "password": secret("registry-pull"),
-        },
+        "container_runtime_registries": [
+            {
+                "address": estate.image_repository("pause").partition("/")[0],
+                "authority": "/etc/smartgouv/tls/root.crt",
+                "account": "pull",
+                "password": secret("registry-pull"),
+            }
+        ],
     }

@@ -1,0 +1,98 @@
+"""Citizens' requests through the portal, and requests that the exchange must refuse."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from typing import Any
+
+from estate import Estate
+from estate.federation import SubsystemId
+from estate.host import Role
+from estate.network import LISTENERS, Endpoint
+from estate.platform import Sector
+from operate.acceptance import remote
+from operate.acceptance.result import Check
+from operate.workspace import Workspace
+
+LANGUAGE = "fr"
+
+
+def check(workspace: Workspace, estate: Estate) -> list[Check]:
+    """For each sector, a citizen asks on the portal's page and reads the record on the answer."""
+    citizen = _citizen(estate)
+    visit = {
+        "base": f"https://{estate.portal.host_name}",
+        "requests": [
+            {"path": service_path(sector), "fields": {"identifier": sector.example}}
+            for sector in estate.sectors
+        ],
+    }
+    pages = remote.ask(workspace, {citizen: {"portal": visit}})[citizen]["portal"]
+    return [_judged(sector, page) for sector, page in zip(estate.sectors, pages, strict=True)]
+
+
+def service_path(sector: Sector) -> str:
+    """The page of a sector's service on the portal."""
+    return f"/{LANGUAGE}/services/{sector.collection}/"
+
+
+def _judged(sector: Sector, page: dict[str, Any]) -> Check:
+    body = unescape(page["body"])
+    message = re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", body)
+    shown = sector.example in body
+    passed = page["status"] == 200 and shown and message is not None
+    detail = f"answered, message {message.group(0)}" if passed and message else f"status {page['status']}"
+    if not passed:
+        detail += "" if shown else "; the page doesn't show the record"
+        detail += "" if message else "; the page names no message"
+    return Check("citizens' requests", f"{sector.name.value}: {sector.collection}", passed, detail)
+
+
+def check_refusals(workspace: Workspace, estate: Estate) -> list[Check]:
+    """Each provider asks another one without a right: X-Road's AccessDenied must come back."""
+    providers = [
+        (identifier, subsystem)
+        for identifier, subsystem in estate.federation.subsystems().items()
+        if subsystem.services
+    ]
+    rights = {
+        (SubsystemId.parse(right.client), SubsystemId.parse(right.provider), service)
+        for right in estate.federation.access_rights
+        for service in right.services
+    }
+    port = min(LISTENERS[Endpoint.INFORMATION_SYSTEMS].ports)
+    instance = estate.federation.instance
+    asked: dict[str, dict[str, Any]] = {}
+    names: dict[str, str] = {}
+    for (client, own), (provider, other) in zip(providers, providers[1:] + providers[:1], strict=True):
+        service = other.services[0].code
+        if (client, provider, service) in rights:
+            continue
+        # Asked on the client's own security server, as its information system would.
+        url = f"http://127.0.0.1:{port}/r1/{instance}/{provider}/{service}/none"
+        headers = {"X-Road-Client": f"{instance}/{client}"}
+        asked[own.security_server] = {"http": [{"url": url, "headers": headers}]}
+        names[own.security_server] = f"{client} → {provider}/{service}"
+    answers = remote.ask(workspace, asked)
+    return [_refused(names[host], answers[host]["http"][0]) for host in asked]
+
+
+def _refused(name: str, answer: dict[str, Any]) -> Check:
+    kind = answer["headers"].get("x-road-error", "")
+    try:
+        kind = kind or json.loads(answer["body"]).get("type", "")
+    except ValueError:
+        kind = kind or answer["body"][:80]
+    passed = kind == "Server.ServerProxy.AccessDenied"
+    return Check("refused requests", name, passed, f"status {answer['status']}, {kind or 'no error type'}")
+
+
+def _citizen(estate: Estate) -> str:
+    """A host outside the platform: it carries no role and stands where citizens do."""
+    starts = {zone for flow in estate.flows if Endpoint.HTTPS in flow.to for zone in flow.source.zones}
+    for host in estate.hosts:
+        if not host.roles and host.zone in starts:
+            return host.name
+    return estate.hosts_with(Role.LOAD_BALANCER)[0].name

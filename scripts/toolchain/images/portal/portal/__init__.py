@@ -1,0 +1,1 @@
+"""The public-services portal: one entry for citizens, in French and English."""

@@ -1,0 +1,138 @@
+"""One service for eight sectors."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from estate import load as load_site
+from sector_system.definition import Definition, load, sectors
+from sector_system.sample import ROWS, records
+from sector_system.service import service
+from sector_system.settings import Settings
+
+
+class Memory:
+    """A registry without a database."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.rows = [definition.plain(row) for row in records(definition)]
+        self.key = definition.identifier
+        self.up = True
+
+    def find(self, identifier: str) -> dict[str, Any] | None:
+        """The record with this identifier, if there is one."""
+        return next((row for row in self.rows if row[self.key] == identifier), None)
+
+    def page(self, limit: int, offset: int) -> list[dict[str, Any]]:
+        """Records in their order."""
+        return self.rows[offset : offset + limit]
+
+    def ready(self) -> bool:
+        """Whether it is up."""
+        return self.up
+
+
+@pytest.fixture(params=sectors())
+def definition(request: pytest.FixtureRequest) -> Definition:
+    """Each sector in turn."""
+    return load(request.param)
+
+
+@pytest.fixture
+def memory(definition: Definition) -> Memory:
+    """Its records."""
+    return Memory(definition)
+
+
+@pytest.fixture
+def client(definition: Definition, memory: Memory) -> TestClient:
+    """Its service."""
+    return TestClient(service(definition, memory))
+
+
+def test_sectors_are_those_of_the_estate() -> None:
+    """The estate's example of each sector is a record of the sample data."""
+    for sector in load_site("lab").sectors:
+        definition = load(sector.name.value)
+
+        assert definition.collection == sector.collection
+        assert Memory(definition).find(sector.example) is not None
+
+
+def test_records_are_the_same_on_every_run(definition: Definition) -> None:
+    """A fixed seed: two labs hold the same, and identifiers are unique."""
+    first, second = list(records(definition)), list(records(definition))
+
+    assert first == second
+    assert len({row[definition.identifier] for row in first}) == ROWS
+
+
+def test_a_record_is_found_by_its_identifier(
+    client: TestClient, definition: Definition, memory: Memory
+) -> None:
+    """With every field that the description promises."""
+    expected = memory.rows[7]
+    answer = client.get(f"/{definition.collection}/{expected[definition.identifier]}")
+
+    assert answer.status_code == 200
+    assert answer.json() == expected
+
+
+def test_unknown_identifier_is_a_problem(client: TestClient, definition: Definition) -> None:
+    """404 as problem details (RFC 9457)."""
+    answer = client.get(f"/{definition.collection}/none")
+
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json() == {"type": "about:blank", "title": "no such record", "status": 404}
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "offset=-1", "limit=x"])
+def test_paging_has_bounds(client: TestClient, definition: Definition, query: str) -> None:
+    """Nobody reads the whole registry in one request."""
+    assert client.get(f"/{definition.collection}?{query}").status_code == 422
+
+
+def test_description_names_every_field(client: TestClient, definition: Definition) -> None:
+    """OpenAPI 3 with the record's schema."""
+    document = client.get("/openapi.json").json()
+    operation = document["paths"][f"/{definition.collection}/{{identifier}}"]["get"]
+    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+
+    assert document["openapi"].startswith("3.")
+    assert list(schema["properties"]) == [field.name for field in definition.fields]
+
+
+def test_readiness_follows_the_database(client: TestClient, memory: Memory) -> None:
+    """Alive but not ready while the database is away."""
+    memory.up = False
+
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/healthz").status_code == 200
+
+
+def test_log_names_the_client_and_no_record(
+    client: TestClient, definition: Definition, memory: Memory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who asked which collection; never which person."""
+    caplog.set_level(logging.INFO, "sector_system")
+    identifier = memory.rows[0][definition.identifier]
+    client.get(
+        f"/{definition.collection}/{identifier}", headers={"X-Road-Client": "BJ/GOV/X/Y", "X-Road-Id": "7"}
+    )
+    (line,) = [record.message for record in caplog.records if record.name == "sector_system"]
+    entry = json.loads(line)
+
+    assert (entry["client"], entry["message"], entry["status"]) == ("BJ/GOV/X/Y", "7", 200)
+    assert identifier not in line
+
+
+def test_missing_settings_are_named() -> None:
+    """The container stops with what to set."""
+    with pytest.raises(SystemExit, match="set SECTOR, DATABASE_HOST"):
+        Settings.read({})
