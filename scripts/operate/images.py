@@ -40,6 +40,8 @@ def publish(run: Run) -> Outcome:
             authority=run.workspace.root_certificate,
             credentials=credentials,
             namespace=estate.registry.namespace,
+            # No name service knows the lab.
+            address=str(host.address),
         )
     record_digests(run, built)
     return Outcome(f"{len(pushed)} images in the registry")

@@ -4,7 +4,7 @@ Everything is built once into the cache, under names made of what it is built fr
 """
 
 from operate.toolchain.assemble import Toolchain, ensure
-from operate.toolchain.images import push
+from operate.toolchain.registry import push
 
 HOST_PACKAGES = (
     "apt-utils",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 import tomllib
@@ -19,7 +18,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML
 
-from operate.failure import Failure
 from operate.files import write_atomically
 from operate.locations import ROOT
 from operate.toolchain import apt_source
@@ -278,52 +276,3 @@ def _python_packages(requirements: Path, progress: Progress) -> Path:
                 next_step=f"pip config list   # can pip reach its index? Does {requirements} hold hashes?",
             )
     return folder
-
-
-def push(
-    registry: str,
-    images: Mapping[str, Image],
-    *,
-    authority: Path,
-    credentials: Path | None = None,
-    namespace: str = "smartgouv",
-) -> dict[str, str]:
-    """Upload images to `registry` (host:port) and return their digests by name; skips what is there.
-
-    `authority` is the certificate that the registry's must chain to; `credentials` an authentication file
-    as skopeo and podman read it, so that no password is ever an argument.
-    """
-    folder = place("registry-trust", digest(authority.read_bytes()))
-    folder.mkdir(exist_ok=True)
-    write_atomically(folder / "ca.crt", authority.read_text(encoding="utf-8"))
-    options = ["--cert-dir", str(folder)]
-    copying = ["--dest-cert-dir", str(folder)]
-    if credentials:
-        options += ["--authfile", str(credentials)]
-        copying += ["--dest-authfile", str(credentials)]
-    for image in images.values():
-        target = f"docker://{registry}/{namespace}/{image.name}"
-        if not _is_there(f"{target}@{image.digest}", options):
-            run(
-                [
-                    *("skopeo", "copy", "--quiet", "--preserve-digests", *copying),
-                    *(f"oci:{image.layout}", f"{target}:{image.version}"),
-                ],
-                purpose=f"pushing image {image.name} to {registry}",
-                next_step=f"curl --cacert {authority} https://{registry}/v2/   # does the registry answer?",
-            )
-    return {name: image.digest for name, image in images.items()}
-
-
-def _is_there(reference: str, options: list[str]) -> bool:
-    try:
-        run(["skopeo", "inspect", "--raw", *options, reference], purpose="asking the registry")
-    except Failure as failure:
-        if re.search(r"manifest unknown|name unknown|not found", failure.details):
-            return False
-        raise Failure(
-            f"the registry {reference.removeprefix('docker://').partition('/')[0]} can't be used",
-            details=failure.details,
-            next_step="scripts/lab status   # is the registry's host up?",
-        ) from failure
-    return True

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from operate.failure import Failure
-from operate.toolchain import images
+from operate.toolchain import images, registry
 from operate.toolchain.images import Image
 
 _DIGEST = f"sha256:{'0' * 64}"
@@ -24,11 +24,11 @@ def pushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     def record(command: list[str], **_: Any) -> str:
         commands.append(command)
-        if command[1] == "inspect":
+        if "inspect" in command:
             raise Failure("asking failed", details="manifest unknown: manifest unknown")
         return ""
 
-    monkeypatch.setattr(images, "run", record)
+    monkeypatch.setattr(registry, "run", record)
     return commands
 
 
@@ -38,7 +38,7 @@ def _images(tmp_path: Path) -> dict[str, Image]:
 
 def test_uploads_what_is_missing(tmp_path: Path, pushed: list[list[str]]) -> None:
     """Under the registry's namespace, checked against the lab's authority, without a password in sight."""
-    digests = images.push(
+    digests = registry.push(
         "registry.test:5000",
         _images(tmp_path),
         authority=tmp_path / "ca.pem",
@@ -47,7 +47,7 @@ def test_uploads_what_is_missing(tmp_path: Path, pushed: list[list[str]]) -> Non
     assert digests == {"etcd": _DIGEST}
     copy = pushed[-1]
     assert copy[-2:] == [f"oci:{tmp_path / 'layout'}", "docker://registry.test:5000/smartgouv/etcd:3.6.16"]
-    assert str(tmp_path / "auth.json") in copy
+    assert f"--dest-authfile={tmp_path / 'auth.json'}" in copy
     assert not any("creds" in word or "tls-verify" in word for word in copy)
 
 
@@ -58,10 +58,21 @@ def test_skips_what_is_there(tmp_path: Path, pushed: list[list[str]], monkeypatc
         pushed.append(command)
         return "{}"
 
-    monkeypatch.setattr(images, "run", there)
-    images.push("registry.test:5000", _images(tmp_path), authority=tmp_path / "ca.pem")
+    monkeypatch.setattr(registry, "run", there)
+    registry.push("registry.test:5000", _images(tmp_path), authority=tmp_path / "ca.pem")
     assert [command[1] for command in pushed] == ["inspect"]
     assert pushed[0][-1] == f"docker://registry.test:5000/smartgouv/etcd@{_DIGEST}"
+
+
+def test_a_registry_without_a_name_service_is_reached_by_its_address(
+    tmp_path: Path, pushed: list[list[str]]
+) -> None:
+    """Its certificate is still checked against its name; the machine's own names stay as they are."""
+    registry.push("registry.test:5000", _images(tmp_path), authority=tmp_path / "ca.pem", address="192.0.2.7")
+    copy = pushed[-1]
+    assert copy[:2] == ["unshare", "--mount"]
+    assert "192.0.2.7 registry.test\n" in Path(copy[5]).read_text()
+    assert copy[-1] == "docker://registry.test:5000/smartgouv/etcd:3.6.16"
 
 
 def test_an_unreachable_registry_is_named(
@@ -73,9 +84,9 @@ def test_an_unreachable_registry_is_named(
         pushed.append(command)
         raise Failure("asking failed", details="dial tcp 10.0.0.1:5000: connect: connection refused")
 
-    monkeypatch.setattr(images, "run", refused)
+    monkeypatch.setattr(registry, "run", refused)
     with pytest.raises(Failure) as caught:
-        images.push("registry.test:5000", _images(tmp_path), authority=tmp_path / "ca.pem")
+        registry.push("registry.test:5000", _images(tmp_path), authority=tmp_path / "ca.pem")
     assert caught.value.message == "the registry registry.test:5000 can't be used"
     assert "connection refused" in caught.value.details
     assert caught.value.next_step
