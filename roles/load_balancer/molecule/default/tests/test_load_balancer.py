@@ -1,0 +1,92 @@
+"""The load balancer, as citizens and security servers see it."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from testinfra.host import Host
+
+Machines = Callable[[str], Host]
+
+CURL = "curl --silent --show-error --cacert /etc/smartgouv/tls/root.crt"
+STATUS = f"{CURL} --output /dev/null --write-out '%{{http_code}}'"
+METRICS = f"{CURL} --fail https://balancer:8404/metrics"
+
+
+@pytest.mark.on("citizen")
+def test_everybody_reaches_the_portal_and_is_told_to_stay_on_tls(host: Host) -> None:
+    answer = host.check_output(f"{CURL} --include https://portal.test/")
+    assert answer.startswith("HTTP/2 200")
+    assert "strict-transport-security: max-age=31536000" in answer
+    assert json.loads(answer.splitlines()[-1])["port"] == 30080
+
+
+@pytest.mark.on("citizen")
+def test_the_service_learns_who_asked_and_nobody_can_pretend(host: Host, addresses: dict[str, str]) -> None:
+    forged = "-H 'X-Forwarded-For: 1.2.3.4' -H 'X-Forwarded-Proto: http' -H 'Forwarded: for=1.2.3.4'"
+    seen = json.loads(host.check_output(f"{CURL} {forged} https://portal.test/"))
+    assert seen["x-forwarded-for"] == addresses["citizen"]
+    assert seen["x-forwarded-proto"] == "https"
+    assert seen["x-forwarded-host"] == "portal.test"
+    assert "forwarded" not in seen
+
+
+@pytest.mark.on("security-server")
+def test_a_security_server_reaches_its_sector_system(host: Host) -> None:
+    answer = host.check_output(f"{CURL} --include https://health.services.test/")
+    assert "strict-transport-security" not in answer
+    assert json.loads(answer.splitlines()[-1])["port"] == 30088
+
+
+@pytest.mark.on("citizen")
+def test_nobody_else_reaches_a_sector_system(host: Host) -> None:
+    assert host.check_output(f"{STATUS} https://health.services.test/") == "403"
+    assert host.check_output(f"{STATUS} -H 'Host: HEALTH.services.test:443' https://health.services.test/") == "403"
+
+
+@pytest.mark.on("citizen")
+@pytest.mark.parametrize("name", ["health.services.test", "elsewhere.test"])
+def test_a_connection_for_one_name_asks_for_no_other(host: Host, name: str) -> None:
+    assert host.check_output(f"{STATUS} -H 'Host: {name}' https://portal.test/") == "421"
+
+
+@pytest.mark.on("citizen")
+def test_a_name_without_a_route_is_misdirected(host: Host) -> None:
+    assert host.check_output(f"{STATUS} https://balancer/") == "421"
+
+
+@pytest.mark.on("citizen")
+def test_only_tls_of_today_is_spoken(host: Host) -> None:
+    assert host.run(f"{STATUS} --tls-max 1.1 https://portal.test/").rc == 35
+    assert host.check_output(f"{STATUS} --tlsv1.3 https://portal.test/") == "200"
+
+
+@pytest.mark.on("balancer")
+def test_a_server_that_is_gone_gets_no_request(host: Host) -> None:
+    measurements = host.check_output(METRICS)
+    assert 'haproxy_server_status{proxy="portal",server="worker",state="UP"} 1' in measurements
+    assert 'haproxy_server_status{proxy="portal",server="gone",state="DOWN"} 1' in measurements
+    for _ in range(4):
+        assert host.check_output(f"{STATUS} https://portal.test/") == "200"
+
+
+@pytest.mark.on("balancer")
+def test_the_port_of_measurements_gives_nothing_else(host: Host) -> None:
+    assert host.check_output(f"{STATUS} https://balancer:8404/") == "404"
+    assert host.check_output(f"{STATUS} https://balancer:8404/healthz") == "200"
+
+
+@pytest.mark.on("citizen")
+def test_a_reload_takes_a_renewed_certificate_and_drops_no_request(host: Host, machine: Machines) -> None:
+    served = "openssl s_client -connect portal.test:443 -servername portal.test </dev/null 2>/dev/null | openssl x509 -noout -serial"
+    before = host.check_output(served)
+    host.check_output(f"systemd-run --unit=slow --property=StandardOutput=file:/root/slow {STATUS} https://portal.test/slow")
+    host.check_output("sleep 1")
+    machine("balancer").check_output("/root/issue-host-certificate && systemctl reload haproxy")
+    assert host.check_output(served) != before
+    assert host.check_output("while systemctl --quiet is-active slow; do sleep 1; done; cat /root/slow") == "200"
+
+
+@pytest.mark.on("balancer")
+def test_the_load_balancer_starts_at_boot(host: Host) -> None:
+    assert host.service("haproxy").is_enabled
