@@ -81,10 +81,14 @@ class Stack:
                 os.kill(group, signal.SIGKILL)
         process.communicate()
 
+    def requests(self) -> str:
+        """Method and address of each request since the last operation began, one a line."""
+        file = self.simulation.requests
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+
     def writes(self) -> list[str]:
-        """Requests of the last operation that weren't GET."""
-        lines = self.simulation.requests.read_text(encoding="utf-8").splitlines()
-        return [line for line in lines if not line.startswith("GET ")]
+        """Requests that weren't GET."""
+        return [line for line in self.requests().splitlines() if not line.startswith("GET ")]
 
 
 def _descendants(process: int) -> list[int]:
