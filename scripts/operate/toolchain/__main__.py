@@ -14,6 +14,7 @@ from operate.failure import ExitCode, Failure
 from operate.locations import cache_home
 from operate.reporting import Report
 from operate.toolchain import assemble, binaries, images, node_image
+from operate.toolchain.commands import run
 from operate.toolchain.progress import Reported
 
 application = typer.Typer(no_args_is_help=True, help=__doc__, add_completion=False)
@@ -29,6 +30,13 @@ _PARTS = {
     "node-image": ("node-image",),
 }
 """What each part keeps in the cache. The mirror's key stays: node images trust it."""
+
+
+_IMAGES = {
+    "images": (f"{images.PREFIX}/", f"{images.PREFIX}-python:"),
+    "node-image": (f"{node_image.NAME}:",),
+}
+"""What each part keeps in podman's storage."""
 
 
 def _do(as_json: bool, work: Callable[[Report], Any]) -> None:
@@ -130,14 +138,32 @@ def clean(
                 code=ExitCode.BAD_INPUT,
             )
         removed = 0
+        used: list[str] = []
         for name in [part] if part else _PARTS:
             for path in _places(name):
                 removed += _size(path)
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        report.line(f"{removed / 2**20:.0f} MiB removed")
-        return {"removed_bytes": removed}
+            used += _remove_images(name)
+        report.line(f"{removed / 2**20:.0f} MiB removed from {cache_home()}")
+        if used:
+            report.warning(f"kept in podman, because containers use them: {', '.join(used)}")
+        return {"removed_bytes": removed, "kept_images": used}
 
     _do(as_json, work)
+
+
+def _remove_images(part: str) -> list[str]:
+    """Remove a part's images from podman's storage; returns those that containers use."""
+    prefixes = _IMAGES.get(part, ())
+    names = run(["podman", "images", "--format", "{{.Repository}}:{{.Tag}}"], purpose="listing images")
+    used = []
+    for name in names.splitlines():
+        if name.startswith(prefixes):
+            try:
+                run(["podman", "rmi", name], purpose="removing an image")
+            except Failure:
+                used.append(name)
+    return used
 
 
 def _places(part: str) -> list[Path]:

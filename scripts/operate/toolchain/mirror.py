@@ -83,7 +83,7 @@ def ensure(progress: Progress, node: NodeImage, own: Path | None = None, *, refr
     return Mirror(folder, key, len(_members(folder, key)))
 
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Changed when the index is to be made anew although no list has changed."""
 
 
@@ -114,8 +114,12 @@ def _fill(
     (pool / "partial").mkdir(parents=True, exist_ok=True)
     apt = _Apt(place("mirror-apt", "apt.conf").parent, node, own)
     apt.update(force=refresh)
-    members = set(apt.resolve(lists, pool))
-    for package in sorted(own.glob("*.deb")) if own else ():
+    packages = sorted(own.glob("*.deb")) if own else []
+    named = {name for names in lists.values() for name in names}
+    # What no role installs yet must be installable all the same. One by one: they may conflict.
+    unnamed = {name: [name] for name in (path.name.partition("_")[0] for path in packages) if name not in named}
+    members = set(apt.resolve({**lists, **unnamed}, pool))
+    for package in packages:
         # The name tells builds of one version apart: the pool may still serve an older one.
         name = f"{package.stem}.{digest(package.read_bytes())}.deb"
         if not (pool / name).is_file():
