@@ -56,6 +56,18 @@ class Volume:
     path: str
 
 
+_SYSTEMD = (
+    "--systemd=false",
+    "--env=container=podman",
+    "--stop-signal=SIGRTMIN+3",
+    "--tmpfs=/run:rw,nosuid,nodev,exec,mode=755",
+    "--tmpfs=/run/lock:rw,nosuid,nodev,noexec,mode=1777",
+    "--tmpfs=/tmp:rw,nosuid,nodev,exec,mode=1777",
+)
+"""What podman's own systemd mode would do, but for one thing: on control groups of version 1 it lays the machine's
+whole systemd hierarchy over the container's, and then all nodes manage, and remove, one another's groups."""
+
+
 @dataclass(frozen=True)
 class Node:
     """A host as a systemd container."""
@@ -81,7 +93,7 @@ class Node:
         return [
             "create", "--name", self.name, "--hostname", self.fqdn,
             # Nested container runtimes fail on the machine's own control groups without their own namespace.
-            "--systemd=always", "--cgroupns=private", "--privileged",
+            "--cgroupns=private", "--privileged", *_SYSTEMD,
             *networks, "--no-hosts", "--dns=none",
             "--env=SMARTGOUV_SSH_KEY", *gateway,
             f"--volume={self.mirror}:/srv/mirror:ro", *volumes,
