@@ -64,8 +64,8 @@ _SYSTEMD = (
     "--tmpfs=/run/lock:rw,nosuid,nodev,noexec,mode=1777",
     "--tmpfs=/tmp:rw,nosuid,nodev,exec,mode=1777",
 )
-"""What podman's own systemd mode would do, but for one thing: on control groups of version 1 it lays the machine's
-whole systemd hierarchy over the container's, and then all nodes manage, and remove, one another's groups."""
+"""What podman's own systemd mode would do, but for one thing: on control groups of version 1 it lays the
+machine's whole systemd hierarchy over the container's, and all nodes manage, and remove, one another's groups."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +87,11 @@ class Node:
 
     def create_arguments(self, lab: str) -> list[str]:
         """Arguments of `podman create`. The SSH key comes through podman's environment."""
-        networks = [f"--network={network}:ip={address}" for network, address in self.addresses]
-        gateway = [f"--env=SMARTGOUV_GATEWAY={self.gateway}"] if self.gateway else []
-        volumes = [f"--volume={volume.name}:{volume.path}" for volume in self.volumes]
         return [
-            "create", "--name", self.name, "--hostname", self.fqdn,
-            # Nested container runtimes fail on the machine's own control groups without their own namespace.
-            "--cgroupns=private", "--privileged", *_SYSTEMD,
-            *networks, "--no-hosts", "--dns=none",
-            "--env=SMARTGOUV_SSH_KEY", *gateway,
-            f"--volume={self.mirror}:/srv/mirror:ro", *volumes,
+            "create", "--name", self.name,
+            *self._fixed_arguments,
+            # The mirror's content may change under the same mount.
+            f"--volume={self.mirror}:/srv/mirror:ro",
             "--label", f"{LABEL}={lab}",
             "--label", f"{_HOST_LABEL}={self.host}",
             "--label", f"{BLUEPRINT_LABEL}={self.digest}",
@@ -104,19 +99,25 @@ class Node:
         ]  # fmt: skip
 
     @property
-    def digest(self) -> str:
-        """A digest of all that can't be changed in a running node: another one means a new node.
+    def _fixed_arguments(self) -> list[str]:
+        """All that can't be changed in a node that exists."""
+        networks = [f"--network={network}:ip={address}" for network, address in self.addresses]
+        gateway = [f"--env=SMARTGOUV_GATEWAY={self.gateway}"] if self.gateway else []
+        volumes = [f"--volume={volume.name}:{volume.path}" for volume in self.volumes]
+        return [
+            "--hostname", self.fqdn,
+            # Nested container runtimes fail on the machine's own control groups without their own namespace.
+            "--cgroupns=private", "--privileged", *_SYSTEMD,
+            *networks, "--no-hosts", "--dns=none",
+            "--env=SMARTGOUV_SSH_KEY", *gateway,
+            *volumes,
+        ]  # fmt: skip
 
-        The mirror isn't part of it: its content may change under the same mount.
-        """
-        fixed = {
-            "image": self.image,
-            "fqdn": self.fqdn,
-            "addresses": [(network, str(address)) for network, address in self.addresses],
-            "gateway": str(self.gateway),
-            "volumes": [volume.path for volume in self.volumes],
-        }
-        return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
+    @property
+    def digest(self) -> str:
+        """A digest of what a node is made from: another one means a new node."""
+        made_from = json.dumps([self.image, *self._fixed_arguments])
+        return hashlib.sha256(made_from.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
