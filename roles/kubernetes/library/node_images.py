@@ -82,7 +82,8 @@ def main() -> None:
     if not module.check_mode:
         for image, name in missing:
             if image["archive"]:
-                ctr("images", "import", image["archive"])
+                # Images whose archive knows only their tag get the name that kubeadm's names begin with.
+                ctr("images", "import", "--base-name", name.rpartition(":")[0], image["archive"])
             elif image["reference"] not in known:
                 hosts = ("--hosts-dir", module.params["registry_hosts"])
                 ctr("images", "pull", *hosts, image["reference"])

@@ -108,6 +108,17 @@ class Api:
                 return None
             raise
 
+    async def labels(self, reference: Reference) -> dict[str, str] | None:
+        """The labels of the live object, without reading what it holds; None if there is none."""
+        accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+        try:
+            item = await self._request("GET", await self._path(reference), headers={"Accept": accept})
+        except ApiError as refusal:
+            if refusal.status == httpx.codes.NOT_FOUND:
+                return None
+            raise
+        return dict(item["metadata"].get("labels") or {})
+
     async def apply(
         self,
         reference: Reference,

@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from stacks.providers.kubernetes.api import Api, ApiError, Object
+from stacks.providers.kubernetes.api import Api, ApiError, Object, Reference
 from stacks.providers.kubernetes.causes import causes_of_label
 from stacks.providers.kubernetes.differences import contains, differences
 from stacks.providers.kubernetes.helm import Helm, HelmError
@@ -89,9 +90,7 @@ class Releases:
         old, new = ({k: v for k, v in each.items() if k != "chart"} for each in (old_inputs, inputs))
         changes = tuple(differences(old, new))
         replacements = tuple(path for path in changes if path in ("name", "namespace"))
-        amiss = [key for key in ("drift",) if state.get(key)]
-        if (state.get("status") or {}).get("status") != _DEPLOYED:
-            amiss.append("status")
+        amiss = [] if replacements else [path async for path in self._amiss(state)]
         return Difference(
             updates=tuple(path for path in (*changes, *amiss) if path not in replacements),
             replacements=replacements,
@@ -147,6 +146,34 @@ class Releases:
             )  # fmt: skip
         except HelmError as failure:
             raise ProviderError(f"release {identifier}: {failure}") from None
+
+    async def _amiss(self, state: Properties) -> AsyncIterator[str]:
+        """What an interruption, a refresh or a look at the cluster shows to be wrong."""
+        if state.get("drift"):
+            yield "drift"
+        status = state.get("status") or {}
+        namespace = str(status.get("namespace"))
+        # Helm keeps each revision in a Secret whose labels tell how it went.
+        revision = Reference(
+            "v1", "Secret", namespace, f"sh.helm.release.v1.{status.get('name')}.v{status.get('revision')}"
+        )
+        try:
+            labels = await self._api.labels(revision)
+            if status.get("status") != _DEPLOYED or labels is None or labels.get("status") != _DEPLOYED:
+                yield "status"
+            for kind, names in (state.get("resourceNames") or {}).items():
+                for name in names:
+                    if await self._api.labels(await self._named(kind, name, namespace)) is None:
+                        yield "resourceNames"
+        except ApiError as refusal:
+            raise ProviderError(f"release {namespace}/{status.get('name')}: {refusal}") from None
+
+    async def _named(self, kind: str, name: str, namespace: str) -> Reference:
+        """The object behind an entry of `resourceNames`."""
+        kind, _, api_version = kind.partition("/")
+        own, _, name = name.rpartition("/")
+        item = {"apiVersion": api_version, "kind": kind}
+        return await self._api.reference({**item, "metadata": {"name": name, "namespace": own or namespace}})
 
     async def _deploy(self, inputs: Properties) -> Properties:
         namespace, name = inputs["namespace"], inputs["name"]
