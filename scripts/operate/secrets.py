@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from estate import Estate
+from estate.host import Role
+from estate.secrets import api_key
 from operate.failure import ExitCode, Failure
 from operate.files import private_directory, write_atomically
 
@@ -29,7 +31,7 @@ class SecretStore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._redactions: list[str] | None = None
+        self._redactions: tuple[int, list[str]] = (0, [])
 
     def path(self, name: str) -> Path:
         """The file of a secret, whether it exists or not."""
@@ -73,8 +75,12 @@ class SecretStore:
         ]
 
     def undeclared(self, estate: Estate) -> list[str]:
-        """Names of files that the estate doesn't declare: leftovers of a rename, perhaps."""
-        declared = {secret.name for secret in estate.secrets}
+        """Names of files that the estate doesn't declare: leftovers of a rename, perhaps.
+
+        API keys aren't declared: they are made on their hosts and brought here by an apply.
+        """
+        exchange = estate.hosts_with(Role.CENTRAL_SERVER, Role.SECURITY_SERVER)
+        declared = {secret.name for secret in estate.secrets} | {api_key(host.name) for host in exchange}
         if not self.directory.is_dir():
             return []
         return sorted(
@@ -115,16 +121,20 @@ class SecretStore:
         return text
 
     def _values(self) -> list[str]:
-        if self._redactions is None:
-            files = self.directory.iterdir() if self.directory.is_dir() else ()
+        """Values to be redacted; read again when a file came or went."""
+        if not self.directory.is_dir():
+            return []
+        changed = self.directory.stat().st_mtime_ns
+        if self._redactions[0] != changed:
             texts = (
                 path.read_text(encoding="utf-8", errors="replace").strip()
-                for path in files
+                for path in self.directory.iterdir()
                 if path.is_file() and os.access(path, os.R_OK)
             )
             # A shorter text would blank out ordinary words. Longest first: one may be a part of another.
-            self._redactions = sorted((text for text in texts if len(text) >= 6), key=len, reverse=True)
-        return self._redactions
+            values = sorted((text for text in texts if len(text) >= 6), key=len, reverse=True)
+            self._redactions = (changed, values)
+        return self._redactions[1]
 
 
 def _value(length: int) -> str:

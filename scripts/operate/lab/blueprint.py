@@ -65,7 +65,7 @@ _SYSTEMD = (
     "--tmpfs=/tmp:rw,nosuid,nodev,exec,mode=1777",
 )
 """What podman's own systemd mode would do, but for one thing: on control groups of version 1 it lays the
-machine's whole systemd hierarchy over the container's, and all nodes manage, and remove, one another's groups."""
+machine's whole systemd hierarchy over each container's, and nodes then remove one another's groups."""
 
 
 @dataclass(frozen=True)
