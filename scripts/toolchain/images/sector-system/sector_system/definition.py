@@ -19,12 +19,20 @@ _COLUMNS: dict[str, str] = {"string": "text", "date": "date", "integer": "bigint
 
 
 @dataclass(frozen=True)
+class Text:
+    """A text in both languages."""
+
+    fr: str
+    en: str
+
+
+@dataclass(frozen=True)
 class Field:
     """A field of a record; `sample` says how the sample data fills it."""
 
     name: str
     type: FieldType
-    description: str
+    title: Text
     sample: dict[str, Any]
 
     @property
@@ -34,8 +42,8 @@ class Field:
 
     @property
     def schema(self) -> dict[str, str]:
-        """Its JSON Schema."""
-        return {**_SCHEMAS[self.type], "description": self.description}
+        """Its JSON Schema, titled in French and described in English."""
+        return {**_SCHEMAS[self.type], "title": self.title.fr, "description": self.title.en}
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Definition:
     """The records of one sector."""
 
     sector: str
-    title: str
+    title: Text
     collection: str
     identifier: str
     """The field that names a record; its values are unique."""
@@ -71,5 +79,8 @@ def load(sector: str) -> Definition:
         raise SystemExit(f"there's no sector '{sector}'; there are: {', '.join(sectors())}")
     text = files(__package__).joinpath("sectors", f"{sector}.yml").read_text(encoding="utf-8")
     data = yaml.safe_load(text)
-    fields = tuple(Field(**field) for field in data.pop("fields"))
-    return Definition(sector=sector, fields=fields, **data)
+    fields = tuple(
+        Field(name, field["type"], Text(**field["title"]), field["sample"])
+        for name, field in data["fields"].items()
+    )
+    return Definition(sector, Text(**data["title"]), data["collection"], data["identifier"], fields)

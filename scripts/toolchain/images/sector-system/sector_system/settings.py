@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Settings:
             port=int(environment.get("PORT", "8080")),
         )
 
-    def connection(self) -> dict[str, str | int]:
+    def connection(self) -> dict[str, Any]:
         """Arguments of a database connection. The password is read anew, so that a rotated one is used."""
-        arguments: dict[str, str | int] = {
+        arguments: dict[str, Any] = {
             "host": self.database_host,
             "port": self.database_port,
             "dbname": self.database_name,
