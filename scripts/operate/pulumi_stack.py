@@ -113,6 +113,8 @@ def _operate(run: Run, name: str, operation: str, *, changing: bool) -> Mapping[
         stack = _stack(run, name)
         if operation != "preview":
             _recover(stack, run.workspace)
+        if name == "federation" and operation in ("preview", "up"):
+            _tell_access_changes(run, stack)
         getattr(stack, operation)(
             on_event=listener.hear, color="never", suppress_outputs=True, **_options(operation)
         )
@@ -130,6 +132,16 @@ def _operate(run: Run, name: str, operation: str, *, changing: bool) -> Mapping[
 def _options(operation: str) -> dict[str, Any]:
     # A preview's plan and an up's outputs may hold secrets: nothing of either is shown.
     return {"show_secrets": False} if operation in ("up", "refresh", "destroy") else {}
+
+
+def _tell_access_changes(run: Run, stack: automation.Stack) -> None:
+    """Say who gains and who loses access, compared with the last apply: what an auditor asks first."""
+    from stacks.federation import access, arguments
+
+    state = stack.export_stack().deployment or {}
+    before = access.recorded_rights(state.get("resources") or ())
+    for sentence in access.access_changes(before, arguments(run.estate).access_rights()):
+        run.report.line(f"access  {sentence}")
 
 
 def _program(run: Run, name: str) -> Callable[[], None]:

@@ -75,6 +75,7 @@ def test_a_bad_estate_is_refused_with_file_and_line(command, tmp_path: Path) -> 
         ("operate", ["apply", "lab", "--stage", "nothing", "--dry-run"], "there's no stage 'nothing'"),
         ("operate", ["plan", "staging", "--lab", "x"], "isn't a lab"),
         ("operate", ["apply", "lab", "--lab", "Bad/Name"], "can't be a lab's name"),
+        ("operate", ["stack", "lab", "federation", "explode"], "explode"),
         ("operate", ["no-such-command"], "No such command"),
         ("operate.lab", ["up", "--no-such-option"], "No such option"),
         ("operate.lab", ["ssh", "nobody"], "there's no host 'nobody'"),
