@@ -109,6 +109,7 @@ def _security_server(estate: Estate, server: SecurityServer) -> dict[str, Any]:
             {
                 "subsystem": _colons(estate, identifier),
                 "services": _services(estate, subsystem),
+                "connection": _connection(estate, identifier),
             }
             for identifier, subsystem in represented.items()
             if identifier != management
@@ -127,6 +128,15 @@ def _security_server(estate: Estate, server: SecurityServer) -> dict[str, Any]:
     }
 
 
+def _connection(estate: Estate, subsystem: SubsystemId) -> str:
+    """How a subsystem's information system connects to its security server.
+
+    The portal verifies the server and shows no certificate of its own; the flows of the estate decide
+    who can reach the port. Others would have to show a registered one.
+    """
+    return "HTTPS_NO_AUTH" if subsystem == SubsystemId.parse(estate.portal.client) else "HTTPS"
+
+
 def _services(estate: Estate, subsystem: Subsystem) -> list[dict[str, Any]]:
     services = []
     for service in subsystem.services:
@@ -135,7 +145,13 @@ def _services(estate: Estate, subsystem: Subsystem) -> list[dict[str, Any]]:
         if service.type is ServiceType.OPENAPI3:
             description = f"{url.rsplit('/', 1)[0]}/openapi.json"
         services.append(
-            {"code": service.code, "type": service.type.value, "url": url, "description_url": description}
+            {
+                "code": service.code,
+                "type": service.type.value,
+                "url": url,
+                "description_url": description,
+                "verify_tls": True,
+            }
         )
     return services
 

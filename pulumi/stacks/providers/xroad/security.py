@@ -399,15 +399,20 @@ class SecurityServerApi:
         path = f"/service-descriptions/{description}/disable"
         await self.connection.send("PUT", path, {"disabled_notice": notice})
 
-    async def change_service(self, service: Service, url: str, timeout_seconds: int, verify_tls: bool) -> None:
-        """Set where a service is, how long it may take, and whether its TLS certificate is verified."""
+    async def change_services(
+        self, service: Service, url: str | None, timeout_seconds: int, verify_tls: bool
+    ) -> None:
+        """Set where services are, how long they may take, and whether their TLS certificates are verified.
+
+        The same is set for all services of the description of `service`; None leaves their addresses.
+        """
         body = {
-            "url": url,
+            "url": url or service.url,
             "timeout": timeout_seconds,
             "ssl_auth": verify_tls,
-            "url_all": False,
-            "timeout_all": False,
-            "ssl_auth_all": False,
+            "url_all": url is not None,
+            "timeout_all": True,
+            "ssl_auth_all": True,
             "ignore_warnings": False,
         }
         path = f"/services/{quote(service.id, safe=':')}"

@@ -9,7 +9,7 @@ from stacks.providers.serving import Properties, ProviderError
 from stacks.providers.xroad.errors import ApiError
 from stacks.providers.xroad.identifiers import SubsystemId
 from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
-from stacks.providers.xroad.security import ServiceDescription, ServiceType
+from stacks.providers.xroad.security import Service, ServiceDescription, ServiceType
 
 _NOTICE = "Disabled by declaration"
 
@@ -33,7 +33,7 @@ class ServiceDescriptionInputs(Inputs):
     """Where the services are. Empty: as the description says."""
     timeout_seconds: int = 60
     verify_tls: bool = True
-    """Whether the certificate of an HTTPS service must be among the client's TLS certificates."""
+    """Whether the certificate of an HTTPS service is verified."""
     enabled: bool = True
 
 
@@ -59,23 +59,15 @@ class ServiceDescriptionKind(Kind[ServiceDescriptionInputs]):
         present = await self._present(wish)
         if present is None:
             return None
-        wanted_url = wish.service_url or wish.url
-        # Services of one description share their settings here; the first that differs speaks for all.
-        services = sorted(
-            present.services,
-            key=lambda item: (
-                (item.url, item.timeout, item.ssl_auth) == (wanted_url, wish.timeout_seconds, wish.verify_tls)
-            ),
-        )
         update: dict[str, object] = {"url": present.url, "enabled": not present.disabled}
-        if services:
-            first = services[0]
+        # One setting stands for all services of a description; the first that differs speaks for them.
+        for service in present.services:
+            update["timeout_seconds"] = service.timeout
+            update["verify_tls"] = service.ssl_auth
             if wish.service_url:
-                update["service_url"] = first.url
-            update["timeout_seconds"] = first.timeout
-            update["verify_tls"] = first.ssl_auth and first.url.startswith("https://")
-        if not wish.verify_tls or not wanted_url.startswith("https://"):
-            update["verify_tls"] = bool(services and services[0].ssl_auth and wish.verify_tls)
+                update["service_url"] = service.url
+            if not _as_declared(service, wish):
+                break
         codes = [service.service_code for service in present.services]
         return Found(wish.model_copy(update=update), {"description": present.id, "services": codes})
 
@@ -98,14 +90,10 @@ class ServiceDescriptionKind(Kind[ServiceDescriptionInputs]):
                 present.id, wish.url, cast("ServiceType", wish.type), wish.code or None
             )
             present = await self._present(wish) or present
-        for service in present.services:
-            url = wish.service_url or service.url
-            if (service.url, service.timeout, service.ssl_auth) != (
-                url,
-                wish.timeout_seconds,
-                wish.verify_tls,
-            ):
-                await own.change_service(service, url, wish.timeout_seconds, wish.verify_tls)
+        if different := [service for service in present.services if not _as_declared(service, wish)]:
+            await own.change_services(
+                different[0], wish.service_url or None, wish.timeout_seconds, wish.verify_tls
+            )
         if wish.enabled and present.disabled:
             await own.enable_service_description(present.id)
         elif not wish.enabled and not present.disabled:
@@ -136,3 +124,8 @@ class ServiceDescriptionKind(Kind[ServiceDescriptionInputs]):
             if item.type == wish.type and (wish.code in codes if wish.code else item.url == wish.url):
                 return item
         return None
+
+
+def _as_declared(service: Service, wish: ServiceDescriptionInputs) -> bool:
+    url = wish.service_url or service.url
+    return (service.url, service.timeout, service.ssl_auth) == (url, wish.timeout_seconds, wish.verify_tls)
