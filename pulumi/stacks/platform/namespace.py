@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pulumi import ComponentResource, Input, Output, ResourceOptions
-from pulumi_kubernetes import core, networking
+from pulumi_kubernetes import core, meta, networking
 
 from estate.project.helm import ROOT_CONFIG_MAP
 from stacks.platform.arguments import NamespaceArgs
 
 POD_SECURITY = "restricted"
 """The strictest of Kubernetes' Pod Security Standards."""
+
+_EVERY_POD = meta.v1.LabelSelectorArgs()
 
 
 class Namespace(ComponentResource):
@@ -51,7 +53,9 @@ class Namespace(ComponentResource):
         networking.v1.NetworkPolicy(
             f"{name}-closed",
             metadata={"name": "closed", "namespace": self.name},
-            spec=networking.v1.NetworkPolicySpecArgs(pod_selector={}, policy_types=["Ingress", "Egress"]),
+            spec=networking.v1.NetworkPolicySpecArgs(
+                pod_selector=_EVERY_POD, policy_types=["Ingress", "Egress"]
+            ),
             opts=child,
         )
         networking.v1.NetworkPolicy(
@@ -72,12 +76,14 @@ class Namespace(ComponentResource):
 def _asking_for_names() -> networking.v1.NetworkPolicySpecArgs:
     """Every pod may ask the cluster's DNS."""
     peer = networking.v1.NetworkPolicyPeerArgs(
-        namespace_selector={"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
-        pod_selector={"matchLabels": {"k8s-app": "kube-dns"}},
+        namespace_selector=meta.v1.LabelSelectorArgs(
+            match_labels={"kubernetes.io/metadata.name": "kube-system"}
+        ),
+        pod_selector=meta.v1.LabelSelectorArgs(match_labels={"k8s-app": "kube-dns"}),
     )
     ports = [networking.v1.NetworkPolicyPortArgs(port=53, protocol=protocol) for protocol in ("UDP", "TCP")]
     return networking.v1.NetworkPolicySpecArgs(
-        pod_selector={},
+        pod_selector=_EVERY_POD,
         policy_types=["Egress"],
         egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=[peer], ports=ports)],
     )

@@ -76,12 +76,18 @@ class _Kind:
 class Api:
     """One API server."""
 
-    def __init__(self, access: Access, default_namespace: str = "default") -> None:
+    def __init__(
+        self,
+        access: Access,
+        default_namespace: str = "default",
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._default_namespace = default_namespace
         self._server = access.server
         self._client = httpx.AsyncClient(
             base_url=access.server,
             verify=access.trust,
+            transport=transport,
             headers=access.headers,
             timeout=httpx.Timeout(30, connect=10),
             limits=httpx.Limits(max_connections=20),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pulumi
@@ -48,14 +49,19 @@ class Recorder(Mocks):
 
 
 @pytest.fixture
-def deploy() -> Callable[[Callable[[], None]], Recorder]:
+def deploy() -> Iterator[Callable[[Callable[[], None]], Recorder]]:
     def run(program: Callable[[], None]) -> Recorder:
         recorder = Recorder()
         pulumi.runtime.set_mocks(recorder, preview=False)
         pulumi.runtime.test(program)()
         return recorder
 
-    return run
+    # Pulumi takes the thread's current loop, and other tests leave none behind.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield run
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 @pytest.fixture

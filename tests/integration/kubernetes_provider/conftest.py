@@ -1,0 +1,56 @@
+"""A namespace of a real cluster, and a stack of the engine that manages what the tests put there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pulumi import automation
+
+from stacks.providers.serving import launcher
+
+KUBECONFIG = "SMARTGOUV_TEST_KUBECONFIG"
+"""Names the kubeconfig of a cluster in which tests may make and remove a namespace of their own."""
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> Path:
+    """The cluster to test against."""
+    named = os.environ.get(KUBECONFIG)
+    if not named or not Path(named).is_file():
+        pytest.skip(f"no cluster: {KUBECONFIG} doesn't name a kubeconfig (a running lab has one)")
+    return Path(named)
+
+
+@pytest.fixture
+def stack(
+    tmp_path: Path, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Callable[[], None]], automation.Stack]]:
+    """Makes the stack for a program; whatever it made is removed in the end."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "smartgouv" / "bin"
+    monkeypatch.setenv("PATH", os.pathsep.join([str(launcher("kubernetes")), str(cache), os.environ["PATH"]]))
+    if shutil.which("pulumi") is None:
+        pytest.skip("no engine: pulumi isn't on PATH and not in the tool chain's cache")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "for-this-test-only")
+    monkeypatch.setenv("PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK", "true")
+    monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "true")
+    monkeypatch.setenv("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true")
+    (tmp_path / "states").mkdir()
+    made: list[automation.Stack] = []
+
+    def make(program: Callable[[], None]) -> automation.Stack:
+        settings = automation.ProjectSettings(
+            name="provider",
+            runtime="python",
+            backend=automation.ProjectBackend(url=(tmp_path / "states").as_uri()),
+        )
+        options = automation.LocalWorkspaceOptions(work_dir=str(tmp_path), project_settings=settings)
+        made.append(automation.create_or_select_stack("test", "provider", program, options))
+        return made[-1]
+
+    yield make
+    if made:
+        made[-1].destroy()
