@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stacks.providers.xroad.identifiers import OWNERS_GROUP
 from stacks.providers.xroad.resources.certification_service import BASIC_PROFILE
 from stacks.providers.xroad.settings import Settings
 
@@ -127,9 +128,14 @@ class FederationArgs(Args):
     security_servers: tuple[SecurityServerArgs, ...] = Field(min_length=1)
 
     def access_rights(self) -> dict[tuple[str, str], frozenset[str]]:
-        """Service codes by provider and holder."""
-        return {
+        """Service codes by provider and holder, with those of the management services."""
+        found = {
             (right.provider, right.holder): frozenset(right.services)
             for server in self.security_servers
             for right in server.access_rights
         }
+        for server in self.security_servers:
+            if server.management is not None:
+                owners = f"{self.instance.instance}:{OWNERS_GROUP}"
+                found[server.management.subsystem, owners] = frozenset(server.management.services)
+        return found
