@@ -1,0 +1,74 @@
+"""A central server that waits for its federation: reachable, closed, and with its secrets kept."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize("port", [80, 443, 4000, 4001, 4002])
+def test_listens(host, port):
+    assert host.socket(f"tcp://0.0.0.0:{port}").is_listening
+
+
+def test_survives_boot(host):
+    assert host.service("xroad-center").is_enabled
+    assert host.service("xroad-center").is_running
+
+
+def test_runs_as_its_own_account(host):
+    process = host.process.get(comm="python3", user="xroad")
+    assert process.rss < 90_000
+    assert "Secret-1234" not in process.args
+
+
+def test_admin_api_shows_the_host_certificate(host):
+    answer = host.run(
+        "curl -s -o /dev/null -w '%%{http_code}' --cacert /etc/smartgouv/tls/root.crt "
+        "--resolve instance:4000:127.0.0.1 https://instance:4000/api/v1/system/version"
+    )
+    assert answer.stdout == "401"
+
+
+def api(host, path):
+    key = host.file("/etc/xroad/api-key").content_string
+    return json.loads(
+        host.check_output(
+            f"curl -sk -H 'Authorization: X-Road-ApiKey token={key}' https://localhost:4000/api/v1{path}"
+        )
+    )
+
+
+def test_api_key_works(host):
+    assert api(host, "/system/version")["info"].startswith("Central Server version 7.8.0")
+
+
+def test_server_is_left_uninitialized(host):
+    assert api(host, "/initialization/status")["software_token_init_status"] == "NOT_INITIALIZED"
+
+
+def test_nothing_is_published_yet(host):
+    answer = host.run("curl -s -o /dev/null -w '%%{http_code}' http://localhost/internalconf")
+    assert answer.stdout == "404"
+
+
+@pytest.mark.parametrize("path", ["/etc/xroad/api-key", "/etc/xroad/token-pin"])
+def test_secrets_are_for_root_alone(host, path):
+    file = host.file(path)
+    assert (file.user, file.group, file.mode) == ("root", "root", 0o600)
+
+
+def test_controller_got_the_key(host):
+    kept = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "xroad-api-key-instance")
+    assert kept.read_text() == host.file("/etc/xroad/api-key").content_string
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_keys_are_made_on_the_host_only(host):
+    answer = host.run(
+        "curl -sk -o /dev/null -w '%%{http_code}' -u exchange-admin:a-long-password -X POST "
+        "-H 'Content-Type: application/json' -d '[\"XROAD_SYSTEM_ADMINISTRATOR\"]' "
+        "https://$(hostname -I | cut -d' ' -f1):4000/api/v1/api-keys"
+    )
+    assert answer.stdout == "403"
