@@ -18,11 +18,13 @@ from operate.reporting import Report
 _AT_ONCE = 4
 _BOOT_SECONDS = 180
 
-_READY = "systemctl is-system-running --wait; cat /etc/ssh/ssh_host_*_key.pub"
-"""Waits until a node has booted; prints its state, then its SSH host keys."""
-
-_SETUP = "/usr/local/lib/smartgouv/node-setup"
-"""Puts the SSH key of podman's environment on a node; part of the node image."""
+_READY = """
+systemctl is-system-running --wait
+/usr/local/lib/smartgouv/node-setup >&2 || exit 1
+cat /etc/ssh/ssh_host_*_key.pub
+"""
+"""Waits until a node has booted and prints its state; puts the SSH key of podman's environment on it, by the
+node image's own program; prints its SSH host keys."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -161,9 +163,11 @@ def _remove_node(name: str) -> None:
 def _host_keys(node: Node, ssh_key: str, report: Report) -> tuple[str, ...]:
     """Wait for a node's boot, put the lab's key on it, and return its SSH host keys."""
     deadline = time.monotonic() + _BOOT_SECONDS
+    variables = {"SMARTGOUV_SSH_KEY": ssh_key}
+    question = ("exec", "--env", "SMARTGOUV_SSH_KEY", node.name, "sh", "-c", _READY)
     while True:
         try:
-            output = podman("exec", node.name, "sh", "-c", _READY, timeout=_BOOT_SECONDS)
+            output = podman(*question, timeout=_BOOT_SECONDS, variables=variables)
             break
         except (PodmanError, subprocess.TimeoutExpired) as error:
             # Right after its start a node has no system bus and no keys yet.
@@ -177,12 +181,6 @@ def _host_keys(node: Node, ssh_key: str, report: Report) -> tuple[str, ...]:
         failed = podman("exec", node.name, "systemctl", "--failed", "--plain", "--no-legend", "list-units")
         units = ", ".join(line.split()[0] for line in failed.splitlines() if line.strip())
         report.warning(f"{node.host}: units that failed: {units or 'unknown'}")
-    variables = {"SMARTGOUV_SSH_KEY": ssh_key}
-    _do(
-        f"putting the SSH key on {node.host}",
-        "exec", "--env", "SMARTGOUV_SSH_KEY", node.name, _SETUP,
-        variables=variables,
-    )  # fmt: skip
     return tuple(" ".join(key.split()[:2]) for key in keys)
 
 
