@@ -403,6 +403,10 @@ class CentralServerApi:
         """A registered security server; ApiError 404 if there is none."""
         return SecurityServer.model_validate(await self.connection.get(f"/security-servers/{server}"))
 
+    async def change_security_server_address(self, server: ServerId, address: str) -> None:
+        """Change the address under which other servers reach a security server."""
+        await self.connection.send("PATCH", f"/security-servers/{server}", {"server_address": address})
+
     async def authentication_certificates(self, server: ServerId) -> list[CertificateDetails]:
         """Authentication certificates that are registered to a security server."""
         answer = await self.connection.get(f"/security-servers/{server}/authentication-certificates")

@@ -51,6 +51,8 @@ class ApiError(ProviderError):
         parts.extend(f"{field}: {', '.join(codes)}" for field, codes in self.validation.items())
         if self.warnings:
             parts.append(f"warnings: {'; '.join(self.warnings)}")
+        if self.status in {401, 403}:
+            parts.append("its API key isn't accepted or lacks a role: apply the stage `exchange` again")
         if self.correlation:
             parts.append(f"correlation id {self.correlation}")
         return "; ".join(parts)

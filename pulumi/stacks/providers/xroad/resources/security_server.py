@@ -120,6 +120,9 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         authentication = await self._certify(wish, own, "AUTHENTICATION")
         await self._register(wish, own, authentication.hash)
         await self._activate(wish, own, authentication.hash)
+        identity = ServerId.parse(wish.identity)
+        if (await self.servers.central.security_server(identity)).server_address != wish.address:
+            await self.servers.central.change_security_server_address(identity, wish.address)
         await self._use_timestamping(wish, own)
 
     async def remove(self, wish: SecurityServerInputs, state: Properties) -> None:

@@ -1,0 +1,264 @@
+"""Kinds of resource on a central server that answers within the test's process."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from federation_rig.authority import LocalAuthority
+from federation_rig.simulation import PASSWORD, PIN
+from stacks.providers.serving import ProviderError, Subject
+from stacks.providers.xroad.endpoint import Endpoint
+from stacks.providers.xroad.identifiers import MemberId
+from stacks.providers.xroad.resources.central_server import CentralServerInputs, CentralServerKind
+from stacks.providers.xroad.resources.certification_service import (
+    CertificationServiceInputs,
+    CertificationServiceKind,
+)
+from stacks.providers.xroad.resources.kind import Inputs, Kind
+from stacks.providers.xroad.resources.member import MemberInputs, MemberKind
+from stacks.providers.xroad.resources.member_class import MemberClassInputs, MemberClassKind
+from stacks.providers.xroad.resources.subsystem import SubsystemInputs, SubsystemKind
+from stacks.providers.xroad.servers import Servers
+from stacks.providers.xroad.settings import Settings
+from stacks.providers.xroad.transport import AdminConnection, Pace
+from xroad_simulator.central.application import admin_application
+from xroad_simulator.central.server import CentralServer
+from xroad_simulator.certificates import parse_certificate
+from xroad_simulator.settings import CentralSettings
+
+T = TypeVar("T")
+
+SUBJECT = Subject("xroad:index:Any", "any", "urn")
+CENTRAL = CentralServerInputs(server="central", instance="TEST", address="central.example.test")
+GOV = MemberClassInputs(code="GOV", description="Government bodies")
+HR = MemberInputs(member="TEST:GOV:HR", name="Human Resources")
+
+
+class Site(Servers):
+    """The servers of a test: one central server without a network between."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        authority = LocalAuthority(folder)
+        monkeypatch.setenv("SMARTGOUV_ROOT_CERTIFICATE", str(authority.certificate_file))
+        monkeypatch.setenv("SMARTGOUV_SECRETS", str(folder))
+        (folder / "pin").write_text(PIN, encoding="utf-8")
+        (folder / "accounts").write_text(f"admin:{PASSWORD}\n", encoding="utf-8")
+        endpoint = {"address": "127.0.0.1", "name": "central.example.test", "port": 4000}
+        trust = {"endpoint": endpoint, "authentication": "a", "signing": "s"}
+        server = {"endpoint": endpoint, "api_key": "key", "pin": "pin"}
+        settings = {"central": "central", "servers": {"central": server}, "trust_services": trust}
+        super().__init__(Settings.model_validate(settings), authority)
+        simulator = CentralServer(
+            CentralSettings(state=folder, tls=folder, accounts=folder / "accounts"),
+            parse_certificate(authority.certificate_file.read_bytes()),
+        )
+        self.seen: list[str] = []
+        self._application = admin_application(simulator)
+        self._transport = httpx.ASGITransport(self._application)
+        self.key = ""
+
+    def _connection(self, name: str) -> AdminConnection:
+        return AdminConnection(
+            Endpoint(address="127.0.0.1", name=name, port=4000),
+            lambda: self.key,
+            ssl.create_default_context(),
+            transport=Recorded(self._transport, self.seen),
+            pace=Pace(burst=1000),
+        )
+
+    async def enrol(self) -> None:
+        """Make the API key."""
+        roles = ["XROAD_SECURITY_OFFICER", "XROAD_REGISTRATION_OFFICER", "XROAD_SYSTEM_ADMINISTRATOR"]
+        async with httpx.AsyncClient(transport=self._transport, auth=("admin", PASSWORD)) as client:
+            answer = await client.post("https://127.0.0.1/api/v1/api-keys", json=roles)
+            self.key = answer.raise_for_status().json()["key"]
+
+
+class Recorded(httpx.AsyncBaseTransport):
+    """Passes requests on and remembers them."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, seen: list[str]) -> None:
+        self._transport = transport
+        self._seen = seen
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._seen.append(f"{request.method} {request.url.path.removeprefix('/api/v1')}")
+        return await self._transport.handle_async_request(request)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A central server that was just installed."""
+    return Site(tmp_path, monkeypatch)
+
+
+def done(site: Site, work: Callable[[], Awaitable[T]]) -> T:
+    """Do some work on the site and end with what it returned."""
+
+    async def do() -> T:
+        if not site.key:
+            await site.enrol()
+        return await work()
+
+    return asyncio.run(do())
+
+
+async def create(kind: type[Kind[Any]], site: Site, wish: Inputs) -> dict[str, Any]:
+    return (await kind(site).create(SUBJECT, wish.model_dump(mode="json"), preview=False)).state
+
+
+def writes(site: Site) -> list[str]:
+    return [line for line in site.seen if not line.startswith("GET ")]
+
+
+def test_a_central_server_is_initialised_once(site: Site) -> None:
+    """A second creation finds everything in place: no third and fourth signing key."""
+
+    async def work() -> None:
+        await create(CentralServerKind, site, CENTRAL)
+        first = writes(site)
+        await create(CentralServerKind, site, CENTRAL)
+        assert writes(site) == first
+        (token,) = await site.central.tokens()
+        assert sorted(key.source_type or "" for key in token.configuration_signing_keys) == [
+            "EXTERNAL",
+            "INTERNAL",
+        ]
+
+    done(site, work)
+
+
+def test_another_instance_is_refused(site: Site) -> None:
+    """A server can't be moved to another instance, and nothing is tried."""
+
+    async def work() -> None:
+        await create(CentralServerKind, site, CENTRAL)
+        site.seen.clear()
+        other = CENTRAL.model_copy(update={"instance": "OTHER"})
+        with pytest.raises(ProviderError, match="belongs to instance TEST, not to OTHER"):
+            await create(CentralServerKind, site, other)
+        assert writes(site) == []
+
+    done(site, work)
+
+
+def test_what_exists_is_adopted(site: Site) -> None:
+    """A member that somebody made by hand is found by its identifier, and its name is mended."""
+
+    async def work() -> None:
+        await create(CentralServerKind, site, CENTRAL)
+        await create(MemberClassKind, site, GOV)
+        await site.central.add_member("GOV", "HR", "Made By Hand")
+        site.seen.clear()
+        await create(MemberKind, site, HR)
+        assert writes(site) == ["PATCH /members/TEST:GOV:HR"]
+        member = await site.central.member(MemberId.parse("TEST:GOV:HR"))
+        assert member.member_name == "Human Resources"
+
+    done(site, work)
+
+
+def test_a_preview_changes_nothing(site: Site) -> None:
+    """Not even a request is sent."""
+
+    async def work() -> None:
+        found = await MemberKind(site).create(SUBJECT, HR.model_dump(mode="json"), preview=True)
+        assert found.identifier == "TEST:GOV:HR"
+        assert site.seen == []
+
+    done(site, work)
+
+
+def test_a_certificate_is_approved_once(site: Site) -> None:
+    """The API would take the same authority twice."""
+
+    async def work() -> None:
+        await create(CentralServerKind, site, CENTRAL)
+        wish = CertificationServiceInputs(name="trust-services")
+        first = await create(CertificationServiceKind, site, wish)
+        second = await create(CertificationServiceKind, site, wish)
+        assert first["service"] == second["service"]
+        assert len(await site.central.certification_services()) == 1
+
+    done(site, work)
+
+
+def test_responders_follow_the_declaration(site: Site) -> None:
+    """Added, then replaced by another."""
+
+    async def work() -> None:
+        await create(CentralServerKind, site, CENTRAL)
+        kind = CertificationServiceKind(site)
+        one = CertificationServiceInputs(name="ca", ocsp_responders=("http://ocsp-1.example.test",))
+        two = CertificationServiceInputs(name="ca", ocsp_responders=("http://ocsp-2.example.test",))
+        state = await create(CertificationServiceKind, site, one)
+        old, new = one.model_dump(mode="json"), two.model_dump(mode="json")
+        await kind.update(SUBJECT, "ca", old, state, new, preview=False)
+        found = await kind.find(two)
+        assert found is not None
+        assert found.inputs == two
+
+    done(site, work)
+
+
+def test_what_is_gone_is_not_found_and_can_be_removed_again(site: Site) -> None:
+    """A deletion that was interrupted after the server had done it ends well."""
+
+    async def work() -> None:
+        await create(CentralServerKind, site, CENTRAL)
+        await create(MemberClassKind, site, GOV)
+        await create(MemberKind, site, HR)
+        subsystem = SubsystemInputs(subsystem="TEST:GOV:HR:REGISTRY", name="Registry")
+        await create(SubsystemKind, site, subsystem)
+        for kind, wish in ((SubsystemKind, subsystem), (MemberKind, HR), (MemberClassKind, GOV)):
+            values = wish.model_dump(mode="json")
+            for _ in range(2):
+                await kind(site).delete(SUBJECT, "any", values, values)
+            assert await kind(site).read(SUBJECT, "any", values, values) is None
+
+    done(site, work)
+
+
+def test_an_import_needs_only_the_key(site: Site) -> None:
+    """The engine gives an identifier and no inputs."""
+
+    async def work() -> None:
+        await create(CentralServerKind, site, CENTRAL)
+        await create(MemberClassKind, site, GOV)
+        await create(MemberKind, site, HR)
+        found = await MemberKind(site).read(SUBJECT, "TEST:GOV:HR", {}, {})
+        assert found is not None
+        assert found.inputs == HR.model_dump(mode="json")
+        with pytest.raises(ProviderError, match="'HR' isn't the key of a Member"):
+            await MemberKind(site).read(SUBJECT, "HR", {}, {})
+
+    done(site, work)
+
+
+def test_a_wrong_key_says_what_to_do(site: Site) -> None:
+    """The next step stands in the message; the key doesn't."""
+
+    async def work() -> None:
+        site.key = "0000-wrong"
+        with pytest.raises(ProviderError, match=r"answered 401.*apply the stage `exchange` again") as caught:
+            await site.central.member_classes()
+        assert "0000-wrong" not in str(caught.value)
+
+    done(site, work)
+
+
+def test_unknown_inputs_are_refused(site: Site) -> None:
+    """A misspelt name stops the plan."""
+
+    async def work() -> None:
+        checked = await MemberKind(site).check(SUBJECT, {"member": "TEST:GOV:HR", "nmae": "x"})
+        assert [refusal.property for refusal in checked.refusals] == ["name", "nmae"]
+
+    done(site, work)
