@@ -1,9 +1,4 @@
-"""Run a simulated central server or security server.
-
-    python -m xroad_simulator central  --state DIR --listen 127.0.0.11 --port-offset 20000 \
-        --account-file FILE
-    python -m xroad_simulator security --state DIR --listen 127.0.0.12 --port-offset 20000 …
-"""
+"""Run a simulated central server or security server: `python -m xroad_simulator central --state DIR`."""
 
 from __future__ import annotations
 
@@ -17,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xroad_simulator.listeners import Listener, serve
-from xroad_simulator.settings import CentralSettings, Common, Ini, Listening, SecuritySettings
+from xroad_simulator.settings import EVERYWHERE, CentralSettings, Common, Ini, Listening, SecuritySettings
 
 
 def _arguments() -> argparse.Namespace:
@@ -26,11 +21,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--state", type=Path, required=True, help="directory of the database")
     parser.add_argument("--configuration", type=Path, help="directory of *.ini files")
     parser.add_argument("--tls", type=Path, help="directory of TLS files (default: STATE/ssl)")
-    parser.add_argument("--listen", default="0.0.0.0", help="address of every listener")
+    parser.add_argument("--listen", default=EVERYWHERE, help="address of every listener")
     parser.add_argument("--port-offset", type=int, default=0, help="added to every port")
-    parser.add_argument(
-        "--account-file", type=Path, help="name:password lines instead of system accounts"
-    )
+    parser.add_argument("--account-file", type=Path, help="name:password lines instead of system accounts")
     parser.add_argument("--pin-command", type=Path, help="program that prints the token's PIN")
     parser.add_argument(
         "--time-scale",
@@ -68,9 +61,7 @@ def _assemble(
 
         central = CentralSettings.read(ini, common)
         interval = central.generation_interval / scale
-        _, listeners, tasks = assemble(
-            central.model_copy(update={"generation_interval": interval})
-        )
+        _, listeners, tasks = assemble(central.model_copy(update={"generation_interval": interval}))
         return listeners, tasks
     from xroad_simulator.security.application import assemble as assemble_security
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response
 from pydantic import BaseModel
@@ -114,8 +114,7 @@ def _system_password_matches(name: str, password: str) -> bool:
 def _is_among(address: str, networks: str) -> bool:
     candidate = ipaddress.ip_address(address)
     return any(
-        candidate in ipaddress.ip_network(network.strip(), strict=False)
-        for network in networks.split(",")
+        candidate in ipaddress.ip_network(network.strip(), strict=False) for network in networks.split(",")
     )
 
 
@@ -141,7 +140,7 @@ class Gate:
         self._regular_whitelist = regular_whitelist
         self._sessions: dict[str, tuple[Principal, str]] = {}
 
-    def keys(self) -> list[ApiKeyRecord]:
+    def all_keys(self) -> list[ApiKeyRecord]:
         """Every API key."""
         return self._store.all(ApiKeyRecord)
 
@@ -207,16 +206,14 @@ class Gate:
 
     def _key_holder(self, text: str) -> Principal | None:
         wanted = _hash(text)
-        for record in self.keys():
+        for record in self.all_keys():
             if hmac.compare_digest(record.key_hash, wanted):
                 return Principal(f"api-key-{record.id}", frozenset(record.roles))
         return None
 
     def key_manager(self, request: Request) -> Principal:
         """Who a key management request is from: local, with basic authentication."""
-        if request.client is None or not _is_among(
-            request.client.host, self._key_management_whitelist
-        ):
+        if request.client is None or not _is_among(request.client.host, self._key_management_whitelist):
             raise HTTPException(HTTPStatus.FORBIDDEN)
         scheme, _, rest = request.headers.get("authorization", "").partition(" ")
         challenge = {"WWW-Authenticate": 'Basic realm="Realm"'}
@@ -292,7 +289,7 @@ def create_api_key(request: Request, roles: list[str]) -> NewApiKeyView:
 @api_keys.get("")
 def list_api_keys(request: Request) -> list[ApiKeyView]:
     """Every key."""
-    return [ApiKeyView(id=key.id, roles=key.roles) for key in gate(request).keys()]
+    return [ApiKeyView(id=key.id, roles=key.roles) for key in gate(request).all_keys()]
 
 
 @api_keys.get("/{number}")
@@ -320,9 +317,7 @@ sessions = APIRouter()
 
 
 @sessions.post("/login")
-def log_in(
-    request: Request, response: Response, username: str = Form(), password: str = Form()
-) -> None:
+def log_in(request: Request, response: Response, username: str = Form(), password: str = Form()) -> None:
     """Set the session's cookies; 401 if name or password are wrong."""
     opened = gate(request).open_session(username, password)
     if opened is None:
@@ -339,7 +334,7 @@ def log_out(request: Request) -> None:
 
 
 @sessions.get("/api/v1/user")
-def user(request: Request, principal: Principal = allow()) -> dict[str, Any]:
+def user(principal: Annotated[Principal, allow()]) -> dict[str, Any]:
     """The caller as the API sees it."""
     roles = sorted(role.value for role in principal.roles)
     return {"username": principal.name, "roles": roles, "permissions": []}

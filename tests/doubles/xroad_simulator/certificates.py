@@ -20,9 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from xroad_simulator.clock import now, timestamp
 from xroad_simulator.identifiers import ClientId
 
-BASIC_PROFILE = (
-    "ee.ria.xroad.common.certificateprofile.impl.BasicCertificateProfileInfoProvider"
-)
+BASIC_PROFILE = "ee.ria.xroad.common.certificateprofile.impl.BasicCertificateProfileInfoProvider"
 """The country-neutral profile, the only one whose names the simulator can read."""
 
 KNOWN_PROFILES = frozenset(
@@ -41,18 +39,18 @@ _USAGES = {
 }
 
 
-class CertificateProblem(Exception):
+class CertificateError(Exception):
     """A certificate that can't be used for what it was given for."""
 
 
 def parse_certificate(data: bytes) -> x509.Certificate:
-    """Read PEM (the first block) or DER; CertificateProblem if it is neither."""
+    """Read PEM (the first block) or DER; CertificateError if it is neither."""
     try:
         if b"-----BEGIN" in data:
             return x509.load_pem_x509_certificate(data[data.index(b"-----BEGIN") :])
         return x509.load_der_x509_certificate(data)
     except ValueError as error:
-        raise CertificateProblem("not a certificate") from error
+        raise CertificateError("not a certificate") from error
 
 
 def der(certificate: x509.Certificate) -> bytes:
@@ -152,22 +150,20 @@ def details(certificate: x509.Certificate) -> dict[str, Any]:
         described["rsa_public_key_modulus"] = f"{numbers.n:x}"
     elif isinstance(key, ec.EllipticCurvePublicKey):
         described["ec_public_parameters"] = key.curve.name
-        described["ec_public_key_point"] = key.public_bytes(
-            Encoding.X962, PublicFormat.UncompressedPoint
-        ).hex()
+        described["ec_public_key_point"] = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
     return described
 
 
 def signing_member(certificate: x509.Certificate, instance: str) -> ClientId:
     """The member that a signing certificate of the Basic profile names.
 
-    Class is businessCategory, code is serialNumber; CertificateProblem if either is missing.
+    Class is businessCategory, code is serialNumber; CertificateError if either is missing.
     """
     subject = certificate.subject
     categories = subject.get_attributes_for_oid(NameOID.BUSINESS_CATEGORY)
     codes = subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)
     if not categories or not codes:
-        raise CertificateProblem("subject has no businessCategory or no serialNumber")
+        raise CertificateError("subject has no businessCategory or no serialNumber")
     return ClientId(instance, str(categories[0].value), str(codes[0].value))
 
 

@@ -48,9 +48,7 @@ class ApiError(Exception):
             error["validation_errors"] = self.validation_errors
         body: dict[str, Any] = {"status": int(self.status), "error": error}
         if self.warnings:
-            body["warnings"] = [
-                {"code": code, "metadata": list(metadata)} for code, metadata in self.warnings
-            ]
+            body["warnings"] = [{"code": code, "metadata": list(metadata)} for code, metadata in self.warnings]
         return body
 
 
@@ -81,9 +79,7 @@ def warnings_detected(*warnings: tuple[str, Sequence[str]]) -> ApiError:
 
 def validation_failure(field: str, *problems: str) -> ApiError:
     """400 about one field of the request."""
-    return ApiError(
-        HTTPStatus.BAD_REQUEST, "validation_failure", validation_errors={field: list(problems)}
-    )
+    return ApiError(HTTPStatus.BAD_REQUEST, "validation_failure", validation_errors={field: list(problems)})
 
 
 def _api_error(_: Request, error: Exception) -> JSONResponse:
@@ -105,9 +101,7 @@ def _invalid_request(_: Request, error: Exception) -> JSONResponse:
 
 def _http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return JSONResponse(
-        {"status": error.status_code}, status_code=error.status_code, headers=error.headers
-    )
+    return JSONResponse({"status": error.status_code}, status_code=error.status_code, headers=error.headers)
 
 
 def _unexpected(_: Request, error: Exception) -> JSONResponse:

@@ -31,7 +31,7 @@ _XMLNS = "http://x-road.eu/xsd/xroad.xsd"
 _CRLF = b"\r\n"
 
 
-class ConfigurationProblem(Exception):
+class ConfigurationError(Exception):
     """A configuration or anchor that a server must not use; the code is X-Road's."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -165,9 +165,7 @@ class Parameters(_Model):
 
     def is_in_group(self, client: ClientId, code: str) -> bool:
         """Whether a client belongs to a global group."""
-        return any(
-            group.code == code and str(client) in group.members for group in self.global_groups
-        )
+        return any(group.code == code and str(client) in group.members for group in self.global_groups)
 
 
 class Anchor(_Model):
@@ -189,21 +187,22 @@ class Anchor(_Model):
             ET.SubElement(source, "downloadURL").text = url
             for certificate in self.verification_certificates:
                 ET.SubElement(source, "verificationCert").text = certificate
-        return ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+        document: bytes = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+        return document
 
     @classmethod
     def parse(cls, data: bytes) -> Anchor:
-        """Read an anchor file; ConfigurationProblem if it isn't one."""
+        """Read an anchor file; ConfigurationError if it isn't one."""
         try:
-            root = ET.fromstring(data)
+            root = ET.fromstring(data)  # noqa: S314 - expat limits expansion; test equipment
         except ET.ParseError as error:
-            raise ConfigurationProblem("malformed_anchor", str(error)) from error
+            raise ConfigurationError("malformed_anchor", str(error)) from error
         instance = root.findtext("instanceIdentifier")
         generated_at = root.findtext("generatedAt")
         urls = [element.text or "" for element in root.iter("downloadURL")]
         certificates = [element.text or "" for element in root.iter("verificationCert")]
         if not instance or not generated_at or not urls or not certificates:
-            raise ConfigurationProblem("malformed_anchor", "an element is missing")
+            raise ConfigurationError("malformed_anchor", "an element is missing")
         return cls(
             instance=instance,
             generated_at=generated_at,
@@ -231,9 +230,7 @@ def location(generation: str) -> str:
     return f"/V{FORMAT_VERSION}/{generation}/shared-params.json"
 
 
-def publish(
-    instance: str, content: bytes, path: str, expires: datetime, key: PrivateKey, signer: str
-) -> bytes:
+def publish(instance: str, content: bytes, path: str, expires: datetime, key: PrivateKey, signer: str) -> bytes:
     """A signed directory with one file; `signer` is the base64 of the signing certificate."""
     inner = _boundary()
     header = f"Expire-date: {timestamp(expires)}\r\nVersion: {FORMAT_VERSION}\r\n\r\n".encode()
@@ -246,14 +243,11 @@ def publish(
         "Hash-algorithm-id: http://www.w3.org/2001/04/xmlenc#sha512\r\n\r\n"
         f"{digest}"
     ).encode()
-    directory = (
-        f"Content-Type: multipart/mixed; charset=UTF-8; boundary={inner}\r\n\r\n".encode()
-        + _multipart(inner, [header, entry])
+    directory = f"Content-Type: multipart/mixed; charset=UTF-8; boundary={inner}\r\n\r\n".encode() + _multipart(
+        inner, [header, entry]
     )
     signature = base64.b64encode(software_token.sign(key, directory)).decode()
-    certificate_hash = base64.b64encode(
-        hashlib.sha512(base64.b64decode(signer)).digest()
-    ).decode()
+    certificate_hash = base64.b64encode(hashlib.sha512(base64.b64decode(signer)).digest()).decode()
     signed = (
         "Content-type: application/octet-stream\r\n"
         "Content-transfer-encoding: base64\r\n"
@@ -279,10 +273,10 @@ class Directory(_Model):
         return now() > self.expires
 
     def accept(self, content: bytes) -> Parameters:
-        """The parameters; ConfigurationProblem if they aren't those of the directory."""
+        """The parameters; ConfigurationError if they aren't those of the directory."""
         digest = base64.b64encode(hashlib.sha512(content).digest()).decode()
         if digest != self.digest:
-            raise ConfigurationProblem("conf_verification.signature_invalid", "hash mismatch")
+            raise ConfigurationError("conf_verification.signature_invalid", "hash mismatch")
         return Parameters.model_validate_json(content)
 
 
@@ -291,7 +285,7 @@ def verify(document: bytes, anchor: Anchor) -> Directory:
     boundary, _, body = document.partition(_CRLF)
     pieces = body.split(b"--" + boundary)
     if len(pieces) != 4:
-        raise ConfigurationProblem("conf_verification.malformed", "not two parts")
+        raise ConfigurationError("conf_verification.malformed", "not two parts")
     directory = pieces[1].removeprefix(_CRLF).removesuffix(_CRLF)
     signed = message_from_bytes(pieces[2].removeprefix(_CRLF))
     wanted = str(signed["Verification-certificate-hash"]).partition(";")[0]
@@ -300,7 +294,7 @@ def verify(document: bytes, anchor: Anchor) -> Directory:
         if digest.decode() == wanted:
             break
     else:
-        raise ConfigurationProblem("conf_verification.cert_not_found", "signer not in the anchor")
+        raise ConfigurationError("conf_verification.cert_not_found", "signer not in the anchor")
     try:
         software_token.verify(
             decode(certificate).public_key(),
@@ -308,25 +302,23 @@ def verify(document: bytes, anchor: Anchor) -> Directory:
             directory,
         )
     except InvalidSignature as error:
-        raise ConfigurationProblem(
-            "conf_verification.signature_invalid", "signature mismatch"
-        ) from error
+        raise ConfigurationError("conf_verification.signature_invalid", "signature mismatch") from error
     return _read(directory, anchor)
 
 
 def _read(directory: bytes, anchor: Anchor) -> Directory:
     message = message_from_bytes(directory)
-    parts = message.get_payload()
-    if not isinstance(parts, list) or len(parts) != 2:
-        raise ConfigurationProblem("conf_verification.malformed", "not one file")
+    parts = [part for part in message.walk() if not part.is_multipart()]
+    if len(parts) != 2:
+        raise ConfigurationError("conf_verification.malformed", "not one file")
     header, entry = parts
     if f'instance="{anchor.instance}"' not in str(entry["Content-identifier"]):
-        raise ConfigurationProblem("conf_verification.other", "another instance")
+        raise ConfigurationError("conf_verification.other", "another instance")
     read = Directory(
         location=str(entry["Content-location"]),
         digest=str(entry.get_payload()).strip(),
         expires=datetime.fromisoformat(str(header["Expire-date"])),
     )
     if read.is_expired:
-        raise ConfigurationProblem("conf_verification.conf_expired", str(read.expires))
+        raise ConfigurationError("conf_verification.conf_expired", str(read.expires))
     return read

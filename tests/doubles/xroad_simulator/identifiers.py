@@ -93,7 +93,7 @@ class ServerId:
         return "/".join(quote(part, safe="") for part in parts)
 
     def __str__(self) -> str:
-        return ":".join((self.instance, self.member_class, self.member_code, self.server_code))
+        return f"{self.instance}:{self.member_class}:{self.member_code}:{self.server_code}"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import ssl
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -25,6 +26,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from xroad_simulator.clock import now
+
+_LOG = logging.getLogger(__name__)
+_RENEWAL_CHECK_SECONDS = 15
 
 PEER_CERTIFICATE = "xroad_simulator.peer_certificate"
 """Key in a request's scope: the client's certificate as DER, absent without one."""
@@ -128,9 +132,7 @@ async def serve(
         else:
             if ready is not None:
                 ready()
-        done, _ = await asyncio.wait(
-            [*serving, *background, stopping], return_when=asyncio.FIRST_COMPLETED
-        )
+        done, _ = await asyncio.wait([*serving, *background, stopping], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
@@ -141,15 +143,49 @@ async def serve(
         await asyncio.gather(*serving, *background, stopping, return_exceptions=True)
 
 
-def server_context(directory: Path, name: str, addresses: Sequence[str]) -> ssl.SSLContext:
-    """TLS with `<name>.crt` and `<name>.key`, made self-signed where they are missing."""
-    certificate, key = directory / f"{name}.crt", directory / f"{name}.key"
-    if not (certificate.exists() and key.exists()):
-        make_self_signed(certificate, key, addresses)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    return context
+class TlsFiles:
+    """A listener's `<name>.crt` and `<name>.key`, taken again when the certificate is renewed."""
+
+    def __init__(self, directory: Path, name: str, addresses: Sequence[str]) -> None:
+        """Read the files; they are made self-signed where they are missing."""
+        self._certificate, self._key = directory / f"{name}.crt", directory / f"{name}.key"
+        if not (self._certificate.exists() and self._key.exists()):
+            make_self_signed(self._certificate, self._key, addresses)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._taken = self._state()
+        self.context.load_cert_chain(self._certificate, self._key)
+
+    def _state(self) -> tuple[int, int]:
+        return self._certificate.stat().st_mtime_ns, self._key.stat().st_mtime_ns
+
+    def certificate(self) -> bytes:
+        """The certificate file's content."""
+        return self._certificate.read_bytes()
+
+    def refresh(self) -> bool:
+        """Take renewed files; False if there are none, or if only one of the two is there yet."""
+        try:
+            state = self._state()
+            if state == self._taken:
+                return False
+            self.context.load_cert_chain(self._certificate, self._key)
+        except (OSError, ssl.SSLError) as error:
+            _LOG.warning("%s not taken: %s", self._certificate, error)
+            return False
+        self._taken = state
+        return True
+
+
+async def keep_certificates_fresh(
+    files: Sequence[TlsFiles], renewed: Callable[[], None] = lambda: None
+) -> None:
+    """Take renewed certificates without a restart; `renewed` is told."""
+    while True:
+        await asyncio.sleep(_RENEWAL_CHECK_SECONDS)
+        taken = [tls.refresh() for tls in files]
+        if any(taken):
+            renewed()
 
 
 def make_self_signed(certificate: Path, key: Path, addresses: Sequence[str]) -> None:

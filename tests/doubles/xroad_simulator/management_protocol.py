@@ -33,7 +33,7 @@ _WSDL = "http://schemas.xmlsoap.org/wsdl/"
 _WSDL_SOAP = "http://schemas.xmlsoap.org/wsdl/soap/"
 
 
-class ManagementFault(Exception):
+class ManagementError(Exception):
     """The central server refused a management request; the code is X-Road's."""
 
     def __init__(self, code: str, text: str) -> None:
@@ -51,7 +51,8 @@ def envelope(operation: str, fields: Mapping[str, str]) -> bytes:
     request = ET.SubElement(body, f"{{{_XROAD}}}{operation}")
     for name, value in fields.items():
         ET.SubElement(request, f"{{{_XROAD}}}{name}").text = value
-    return ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+    document: bytes = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return document
 
 
 def fault(code: str, text: str) -> bytes:
@@ -62,22 +63,21 @@ def fault(code: str, text: str) -> bytes:
     element = ET.SubElement(body, f"{{{_SOAP}}}Fault")
     ET.SubElement(element, "faultcode").text = code
     ET.SubElement(element, "faultstring").text = text
-    return ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+    document: bytes = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return document
 
 
 def read_envelope(data: bytes) -> tuple[str, dict[str, str]]:
-    """Operation and fields; ManagementFault if it is a fault or no envelope."""
+    """Operation and fields; ManagementError if it is a fault or no envelope."""
     try:
-        body = ET.fromstring(data).find(f"{{{_SOAP}}}Body")
+        body = ET.fromstring(data).find(f"{{{_SOAP}}}Body")  # noqa: S314 - as below
     except ET.ParseError as error:
-        raise ManagementFault("Client.InvalidXml", str(error)) from error
+        raise ManagementError("Client.InvalidXml", str(error)) from error
     if body is None or len(body) != 1:
-        raise ManagementFault("Client.MalformedSoap", "no single body element")
+        raise ManagementError("Client.MalformedSoap", "no single body element")
     element = body[0]
     if element.tag == f"{{{_SOAP}}}Fault":
-        raise ManagementFault(
-            element.findtext("faultcode") or "Server", element.findtext("faultstring") or ""
-        )
+        raise ManagementError(element.findtext("faultcode") or "Server", element.findtext("faultstring") or "")
     operation = element.tag.rpartition("}")[2]
     return operation, {field.tag.rpartition("}")[2]: field.text or "" for field in element}
 
@@ -93,13 +93,14 @@ def description(address: str) -> bytes:
     service = ET.SubElement(root, f"{{{_WSDL}}}service", {"name": "centralservice"})
     port = ET.SubElement(service, f"{{{_WSDL}}}port", {"name": "centralservice"})
     ET.SubElement(port, f"{{{_WSDL_SOAP}}}address", {"location": address})
-    return ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+    document: bytes = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return document
 
 
 def read_description(data: bytes) -> tuple[list[str], str]:
     """Operations and address of a WSDL; ValueError if it isn't one."""
     try:
-        root = ET.fromstring(data)
+        root = ET.fromstring(data)  # noqa: S314 - expat limits expansion; test equipment
     except ET.ParseError as error:
         raise ValueError(str(error)) from error
     operations = [
@@ -158,17 +159,17 @@ class CertificateRegistration:
 
     @classmethod
     def decode(cls, content_type: str, body: bytes) -> CertificateRegistration:
-        """Inverse of `encode`; ManagementFault if it isn't such a request."""
+        """Inverse of `encode`; ManagementError if it isn't such a request."""
         message = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
-        parts = message.get_payload()
-        if not isinstance(parts, list) or len(parts) != 5:
-            raise ManagementFault("Client.InvalidRequest", "not five parts")
+        parts = [part for part in message.walk() if not part.is_multipart()]
+        if len(parts) != 5:
+            raise ManagementError("Client.InvalidRequest", "not five parts")
         contents = [part.get_payload(decode=True) for part in parts]
         if not all(isinstance(content, bytes) for content in contents):
-            raise ManagementFault("Client.InvalidRequest", "a part is not base64")
+            raise ManagementError("Client.InvalidRequest", "a part is not base64")
         operation, fields = read_envelope(bytes(contents[0]))
         if operation != "authCertReg":
-            raise ManagementFault("Client.UnknownService", operation)
+            raise ManagementError("Client.UnknownService", operation)
         return cls(
             server=fields.get("server", ""),
             address=fields.get("address", ""),

@@ -15,9 +15,7 @@ T = TypeVar("T")
 class Paging:
     """`sort`, `desc`, `limit` and `offset` of a request."""
 
-    def __init__(
-        self, sort: str | None = None, desc: bool = False, limit: int = 25, offset: int = 0
-    ) -> None:
+    def __init__(self, sort: str | None = None, desc: bool = False, limit: int = 25, offset: int = 0) -> None:
         if limit < 1 or offset < 0:
             raise bad_request("invalid_pagination_properties")
         self.sort = sort
@@ -25,9 +23,7 @@ class Paging:
         self.limit = limit
         self.offset = offset
 
-    def cut(
-        self, items: Sequence[T], keys: dict[str, Callable[[T], Any]]
-    ) -> tuple[list[T], dict[str, int]]:
+    def cut(self, items: Sequence[T], keys: dict[str, Callable[[T], Any]]) -> tuple[list[T], dict[str, int]]:
         """The page and its metadata. `offset` counts pages, as in X-Road.
 
         400 `invalid_sort_properties` for a field that can't be sorted by.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from xroad_simulator.software_token import (
     SoftwareToken,
-    TokenLocked,
-    TokenNotInitialized,
-    WrongPin,
+    TokenLockedError,
+    TokenNotInitializedError,
+    WrongPinError,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -42,5 +42,5 @@ def log_in_automatically(token: SoftwareToken, command: Path | None) -> None:
         return
     try:
         token.log_in(pin)
-    except (TokenNotInitialized, TokenLocked, WrongPin):
+    except (TokenNotInitializedError, TokenLockedError, WrongPinError):
         _LOG.error("the fetched PIN was refused: the token stays logged out")

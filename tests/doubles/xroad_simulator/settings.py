@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from xroad_simulator.software_token import KeyAlgorithm
 
 LOOPBACK = "127.0.0.0/8, ::1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - a server of a lab; the firewall decides who reaches it
 
 
 class Ini:
@@ -43,7 +44,7 @@ class Listening(BaseModel):
     """Where a server listens. Given on the command line, not in `local.ini`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    address: str = "0.0.0.0"
+    address: str = EVERYWHERE
     port_offset: int = 0
     """Added to every port, the same in all servers of a federation: they can then share a machine,
     each on its own loopback address."""
@@ -89,25 +90,13 @@ class CentralSettings(Common):
         return cls(
             **{
                 **common.model_dump(),
-                "key_management_whitelist": ini.text(
-                    admin, "key-management-api-whitelist", LOOPBACK
-                ),
-                "regular_whitelist": ini.text(
-                    admin, "regular-api-whitelist", common.regular_whitelist
-                ),
+                "key_management_whitelist": ini.text(admin, "key-management-api-whitelist", LOOPBACK),
+                "regular_whitelist": ini.text(admin, "regular-api-whitelist", common.regular_whitelist),
             },
-            generation_interval=ini.number(
-                admin, "global-configuration-generation-rate-in-seconds", 60
-            ),
-            configuration_lifetime=ini.number(
-                "simulator", "configuration-lifetime-in-seconds", 600
-            ),
-            internal_key_algorithm=KeyAlgorithm(
-                ini.text(admin, "internal-key-algorithm", algorithm)
-            ),
-            external_key_algorithm=KeyAlgorithm(
-                ini.text(admin, "external-key-algorithm", algorithm)
-            ),
+            generation_interval=ini.number(admin, "global-configuration-generation-rate-in-seconds", 60),
+            configuration_lifetime=ini.number("simulator", "configuration-lifetime-in-seconds", 600),
+            internal_key_algorithm=KeyAlgorithm(ini.text(admin, "internal-key-algorithm", algorithm)),
+            external_key_algorithm=KeyAlgorithm(ini.text(admin, "external-key-algorithm", algorithm)),
             auto_approve_authentication_certificates=ini.switch(
                 center, "auto-approve-auth-cert-reg-requests", False
             ),
@@ -139,12 +128,8 @@ class SecuritySettings(Common):
         return cls(
             **{
                 **common.model_dump(),
-                "key_management_whitelist": ini.text(
-                    admin, "key-management-api-whitelist", LOOPBACK
-                ),
-                "regular_whitelist": ini.text(
-                    admin, "regular-api-whitelist", common.regular_whitelist
-                ),
+                "key_management_whitelist": ini.text(admin, "key-management-api-whitelist", LOOPBACK),
+                "regular_whitelist": ini.text(admin, "regular-api-whitelist", common.regular_whitelist),
                 "key_bits": int(ini.number("signer", "key-length", 2048)),
             },
             update_interval=ini.number("configuration-client", "update-interval", 60),
@@ -157,11 +142,7 @@ class SecuritySettings(Common):
             authentication_key_algorithm=KeyAlgorithm(
                 ini.text(admin, "authentication-key-algorithm", algorithm)
             ),
-            signing_key_algorithm=KeyAlgorithm(
-                ini.text(admin, "signing-key-algorithm", algorithm)
-            ),
-            activate_authentication_certificate=ini.switch(
-                admin, "automatic-activate-auth-certificate", False
-            ),
+            signing_key_algorithm=KeyAlgorithm(ini.text(admin, "signing-key-algorithm", algorithm)),
+            activate_authentication_certificate=ini.switch(admin, "automatic-activate-auth-certificate", False),
             enforce_pin_policy=ini.switch("signer", "enforce-token-pin-policy", False),
         )

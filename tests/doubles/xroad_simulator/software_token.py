@@ -38,15 +38,15 @@ class KeyAlgorithm(StrEnum):
     EC = "EC"
 
 
-class TokenNotInitialized(Exception):
+class TokenNotInitializedError(Exception):
     """The token has no PIN yet."""
 
 
-class TokenLoggedOut(Exception):
+class TokenLoggedOutError(Exception):
     """A key was asked for before the PIN was entered."""
 
 
-class WrongPin(Exception):
+class WrongPinError(Exception):
     """The PIN isn't the token's; `tries_left` more until it locks."""
 
     def __init__(self, tries_left: int) -> None:
@@ -54,7 +54,7 @@ class WrongPin(Exception):
         self.tries_left = tries_left
 
 
-class TokenLocked(Exception):
+class TokenLockedError(Exception):
     """Too many wrong PINs. A restart of the server opens the token for new tries."""
 
 
@@ -166,21 +166,19 @@ class SoftwareToken:
     def _opened(self, pin: str) -> bytes:
         record = self.record
         if record is None:
-            raise TokenNotInitialized
+            raise TokenNotInitializedError
         if self.is_locked:
-            raise TokenLocked
+            raise TokenLockedError
         try:
-            secret = _unwrap(
-                _secret_of_pin(pin, base64.b64decode(record.salt)), record.wrapped_secret
-            )
+            secret = _unwrap(_secret_of_pin(pin, base64.b64decode(record.salt)), record.wrapped_secret)
         except InvalidTag:
             self._failures += 1
-            raise WrongPin(MAXIMUM_PIN_FAILURES - self._failures) from None
+            raise WrongPinError(MAXIMUM_PIN_FAILURES - self._failures) from None
         self._failures = 0
         return secret
 
     def log_in(self, pin: str) -> None:
-        """Make the keys usable. Raises TokenNotInitialized, WrongPin or TokenLocked."""
+        """Make the keys usable. Raises TokenNotInitializedError, WrongPinError or TokenLockedError."""
         self._secret = self._opened(pin)
 
     def log_out(self) -> None:
@@ -205,7 +203,7 @@ class SoftwareToken:
     ) -> tuple[KeyRecord, PrivateKey]:
         """A new key, not stored yet: the caller stores it with what belongs to it."""
         if self._secret is None:
-            raise TokenLoggedOut
+            raise TokenLoggedOutError
         private = generate_private_key(algorithm, rsa_bits)
         encoded = private.private_bytes(
             serialization.Encoding.DER,
@@ -228,11 +226,9 @@ class SoftwareToken:
         return record, private
 
     def private_key(self, record: KeyRecord) -> PrivateKey:
-        """The key, ready to sign; TokenLoggedOut without a PIN."""
+        """The key, ready to sign; TokenLoggedOutError without a PIN."""
         if self._secret is None:
-            raise TokenLoggedOut
-        key = serialization.load_der_private_key(
-            _unwrap(self._secret, record.wrapped_key), password=None
-        )
+            raise TokenLoggedOutError
+        key = serialization.load_der_private_key(_unwrap(self._secret, record.wrapped_key), password=None)
         assert isinstance(key, PrivateKey)
         return key

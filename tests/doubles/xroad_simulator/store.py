@@ -109,9 +109,7 @@ class Store:
     def delete(self, record: Record) -> None:
         """Remove a record, if it is there."""
         with self.transaction() as connection:
-            connection.execute(
-                "DELETE FROM record WHERE kind = ? AND key = ?", (record.KIND, record.key)
-            )
+            connection.execute("DELETE FROM record WHERE kind = ? AND key = ?", (record.KIND, record.key))
 
     def next_number(self, name: str) -> int:
         """The next number of a sequence, from 1. Numbers aren't used twice."""
@@ -121,7 +119,5 @@ class Store:
                 "ON CONFLICT (name) DO UPDATE SET value = value + 1",
                 (name,),
             )
-            row = connection.execute(
-                "SELECT value FROM sequence WHERE name = ?", (name,)
-            ).fetchone()
+            row = connection.execute("SELECT value FROM sequence WHERE name = ?", (name,)).fetchone()
         return int(row[0])

@@ -99,9 +99,7 @@ class Authority:
         """A certificate for a request, of the Basic profile."""
         request = x509.load_pem_x509_csr(csr)
         if usage == "SIGNING":
-            extensions: list[tuple[x509.ExtensionType, bool]] = [
-                (key_usage("content_commitment"), True)
-            ]
+            extensions: list[tuple[x509.ExtensionType, bool]] = [(key_usage("content_commitment"), True)]
         else:
             extended = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
             extensions = [
@@ -109,9 +107,7 @@ class Authority:
                 (x509.ExtendedKeyUsage(extended), False),
             ]
         extensions.append((x509.BasicConstraints(ca=False, path_length=None), True))
-        certificate = self._sign(
-            request.subject, request.public_key(), self.name, self._key, *extensions
-        )
+        certificate = self._sign(request.subject, request.public_key(), self.name, self._key, *extensions)
         return certificate.public_bytes(Encoding.PEM)
 
 
@@ -440,9 +436,7 @@ class Federation:
             data={"url": "http://tsa.example.test:8899", "cost_type": "FREE"},
             files={"certificate": ("tsa.pem", self.authority.pem)},
         )
-        wait_for(
-            lambda: httpx.get(f"{self.central.port(80)}/internalconf", trust_env=False).is_success
-        )
+        wait_for(lambda: httpx.get(f"{self.central.port(80)}/internalconf", trust_env=False).is_success)
 
     def _security_server(self, name: str, owner: str) -> None:
         api = self.apis[name]
@@ -463,9 +457,7 @@ class Federation:
         authentication = self.make_certificate(name, "AUTHENTICATION", f"TEST:GOV:{owner}")
         self.make_certificate(name, "SIGNING", f"TEST:GOV:{owner}")
         address = next(s for s in self.servers if s.state.name == name).address
-        response = api.call(
-            "PUT", f"/token-certificates/{authentication}/register", json={"address": address}
-        )
+        response = api.call("PUT", f"/token-certificates/{authentication}/register", json={"address": address})
         assert response.status_code == 204, response.text
         self.approve_all()
 
@@ -496,9 +488,7 @@ class Federation:
             json={"key_label": usage.lower(), "csr_generate_request": request},
         )
         csr = api.ask("GET", f"/keys/{made['key']['id']}/csrs/{made['csr_id']}?csr_format=PEM")
-        imported = api.ask(
-            "POST", "/token-certificates", content=self.authority.issue(csr, usage)
-        )
+        imported = api.ask("POST", "/token-certificates", content=self.authority.issue(csr, usage))
         hash_: str = imported["certificate_details"]["hash"]
         return hash_
 
@@ -560,11 +550,13 @@ class Federation:
             },
         )
         wait_for(
-            lambda: "TEST:security-server-owners"
-            in [
-                candidate["id"]
-                for candidate in api.ask("GET", f"/clients/{added['id']}/service-client-candidates")
-            ]
+            lambda: (
+                "TEST:security-server-owners"
+                in [
+                    candidate["id"]
+                    for candidate in api.ask("GET", f"/clients/{added['id']}/service-client-candidates")
+                ]
+            )
         )
         api.ask(
             "POST",
@@ -586,9 +578,7 @@ class Federation:
         assert added["status"] == "SAVED"
         assert api.call("PUT", f"/clients/{added['id']}/register").status_code == 204
         self.approve_all()
-        wait_for(
-            lambda: api.ask("GET", f"/clients/{added['id']}")["status"] == "REGISTERED"
-        )
+        wait_for(lambda: api.ask("GET", f"/clients/{added['id']}")["status"] == "REGISTERED")
 
     def add_service(self, name: str, member: str) -> None:
         """Birth records, described by OpenAPI, with no rights yet."""
@@ -618,8 +608,7 @@ class Federation:
         """Take the portal's right away."""
         return self.apis["civil"].call(
             "POST",
-            "/clients/TEST:GOV:CIVIL:REGISTRY/service-clients/TEST:GOV:DIGITAL:PORTAL"
-            "/access-rights/delete",
+            "/clients/TEST:GOV:CIVIL:REGISTRY/service-clients/TEST:GOV:DIGITAL:PORTAL/access-rights/delete",
             json={"items": [{"service_code": "birth-records"}]},
         )
 
@@ -648,9 +637,7 @@ def registry() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def federation(
-    tmp_path_factory: pytest.TempPathFactory, registry: str
-) -> Iterator[Federation]:
+def federation(tmp_path_factory: pytest.TempPathFactory, registry: str) -> Iterator[Federation]:
     """A federation that works, with no access right yet."""
     made = Federation(tmp_path_factory.mktemp("federation"), registry)
     try:

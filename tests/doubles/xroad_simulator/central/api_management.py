@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict
@@ -18,7 +18,7 @@ from xroad_simulator.central.records import (
 )
 from xroad_simulator.central.server import Central, CentralServer
 from xroad_simulator.certificates import (
-    CertificateProblem,
+    CertificateError,
     decode,
     details,
     encode,
@@ -132,7 +132,7 @@ def list_requests(
     page: Page,
     query: str | None = None,
     origin: RequestOrigin | None = None,
-    types: list[str] | None = Query(default=None),
+    types: Annotated[list[str] | None, Query()] = None,
     status: RequestStatus | None = None,
     server_id: str | None = None,
 ) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def _about(body: NewManagementRequest) -> dict[str, str]:
         raw = base64.b64decode(body.authentication_certificate, validate=True)
         certificate = parse_certificate(raw)
         if not is_authentication(certificate):
-            raise CertificateProblem("not an authentication certificate")
+            raise CertificateError("not an authentication certificate")
         about["certificate"] = encode(certificate)
     return about
 
@@ -185,7 +185,7 @@ def add_request(server: Central, body: NewManagementRequest, response: Response)
     try:
         target = str(ServerId.parse(body.security_server_id))
         about = _about(body)
-    except (CertificateProblem, binascii.Error):
+    except (CertificateError, binascii.Error):
         raise bad_request("management_request_invalid_auth_certificate") from None
     except ValueError:
         raise bad_request("invalid_encoded_id") from None
@@ -210,9 +210,7 @@ def approve_request(server: Central, number: int) -> dict[str, Any]:
     return views.request(server, management_requests.approve(server, number))
 
 
-@routes.delete(
-    "/management-requests/{number}", dependencies=[allow(*_REGISTRATION)], status_code=204
-)
+@routes.delete("/management-requests/{number}", dependencies=[allow(*_REGISTRATION)], status_code=204)
 def decline_request(server: Central, number: int) -> None:
     """Decline a request of a security server, or revoke one of the center."""
     management_requests.decline(server, number)

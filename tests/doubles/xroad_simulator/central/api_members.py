@@ -116,9 +116,7 @@ def _member_class(server: CentralServer, code: str) -> MemberClassRecord:
     return found
 
 
-@routes.get(
-    "/member-classes", dependencies=[allow(Role.SECURITY_OFFICER, Role.REGISTRATION_OFFICER)]
-)
+@routes.get("/member-classes", dependencies=[allow(Role.SECURITY_OFFICER, Role.REGISTRATION_OFFICER)])
 def list_member_classes(server: Central) -> list[dict[str, str]]:
     """Every member class."""
     records = server.store.all(MemberClassRecord)
@@ -144,9 +142,7 @@ def change_member_class(server: Central, code: str, body: Description) -> dict[s
     return {"code": code, "description": body.description}
 
 
-@routes.delete(
-    "/member-classes/{code}", dependencies=[allow(Role.SECURITY_OFFICER)], status_code=204
-)
+@routes.delete("/member-classes/{code}", dependencies=[allow(Role.SECURITY_OFFICER)], status_code=204)
 def delete_member_class(server: Central, code: str) -> None:
     """Remove a class that no member has."""
     with server.store.transaction():
@@ -289,9 +285,7 @@ def list_groups_of_member(server: Central, member_id: str) -> list[dict[str, Any
 def add_subsystem(server: Central, body: SubsystemAdd) -> dict[str, Any]:
     """A new subsystem; 409 if the code is taken at its member."""
     wanted = body.subsystem_id
-    identifier = ClientId(
-        server.instance, wanted.member_class, wanted.member_code, wanted.subsystem_code
-    )
+    identifier = ClientId(server.instance, wanted.member_class, wanted.member_code, wanted.subsystem_code)
     _require_identifier("subsystemAdd.subsystemId.subsystemCode", wanted.subsystem_code)
     with server.store.transaction():
         if server.find_member(identifier) is None:
@@ -429,9 +423,7 @@ def get_security_server(server: Central, server_id: str) -> dict[str, Any]:
 
 
 @routes.patch("/security-servers/{server_id}", dependencies=[allow(*_REGISTRATION)])
-def change_security_server(
-    server: Central, server_id: str, body: ServerAddress
-) -> dict[str, Any]:
+def change_security_server(server: Central, server_id: str, body: ServerAddress) -> dict[str, Any]:
     """Change the address at which others reach the server."""
     with server.store.transaction():
         record = server.server(server_id).having(address=body.server_address, updated_at=now())
@@ -546,9 +538,7 @@ def delete_global_group(server: Central, code: str) -> None:
         server.store.delete(record)
 
 
-@routes.post(
-    "/global-groups/{code}/members/add", dependencies=[allow(*_REGISTRATION)], status_code=201
-)
+@routes.post("/global-groups/{code}/members/add", dependencies=[allow(*_REGISTRATION)], status_code=201)
 def add_group_members(server: Central, code: str, body: Members) -> dict[str, list[str]]:
     """Add clients; those inside already stay. Returns those that were added."""
     with server.store.transaction():

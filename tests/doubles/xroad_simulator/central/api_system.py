@@ -25,9 +25,9 @@ from xroad_simulator.errors import bad_request, conflict, not_found
 from xroad_simulator.software_token import (
     TOKEN_ID,
     KeyRecord,
-    TokenLocked,
-    TokenNotInitialized,
-    WrongPin,
+    TokenLockedError,
+    TokenNotInitializedError,
+    WrongPinError,
 )
 
 MAXIMUM_KEYS_OF_A_SOURCE = 2
@@ -73,9 +73,7 @@ def _initialization(server: CentralServer) -> dict[str, Any]:
     return {
         "instance_identifier": identity.instance or "",
         "central_server_address": identity.address or "",
-        "software_token_init_status": (
-            "INITIALIZED" if server.token.is_initialized else "NOT_INITIALIZED"
-        ),
+        "software_token_init_status": ("INITIALIZED" if server.token.is_initialized else "NOT_INITIALIZED"),
     }
 
 
@@ -214,11 +212,11 @@ def log_in_token(server: Central, token_id: str, body: TokenPassword) -> dict[st
         raise bad_request("token_action_not_possible")
     try:
         server.token.log_in(body.password)
-    except TokenNotInitialized:
+    except TokenNotInitializedError:
         raise not_found("token_not_found", token_id) from None
-    except TokenLocked:
+    except TokenLockedError:
         raise bad_request("token_pin_locked") from None
-    except WrongPin as error:
+    except WrongPinError as error:
         if error.tries_left == 0:
             raise bad_request("token_pin_locked") from None
         if error.tries_left == 1:
@@ -243,9 +241,7 @@ def log_out_token(server: Central, token_id: str) -> dict[str, Any]:
     dependencies=[allow(Role.SECURITY_OFFICER)],
     status_code=200,
 )
-def add_signing_key(
-    server: Central, source: Source, body: ConfigurationSigningKeyAdd
-) -> dict[str, Any]:
+def add_signing_key(server: Central, source: Source, body: ConfigurationSigningKeyAdd) -> dict[str, Any]:
     """A new key each time, two at most; the first of a source is active at once."""
     _require_token(body.token_id)
     settings = server.settings
@@ -253,9 +249,7 @@ def add_signing_key(
     algorithm = settings.internal_key_algorithm if internal else settings.external_key_algorithm
     if not server.token.is_logged_in:
         raise bad_request("token_action_not_possible")
-    stored, private = server.token.generate(
-        body.key_label, "SIGNING", algorithm, settings.key_bits
-    )
+    stored, private = server.token.generate(body.key_label, "SIGNING", algorithm, settings.key_bits)
     certificate = configuration.signing_certificate(private)
     with server.store.transaction():
         others = server.store.all(SigningKeyRecord, f"{source}:")
@@ -298,9 +292,7 @@ def activate_signing_key(server: Central, identifier: str) -> None:
             server.store.put(key.having(active=key.id == identifier))
 
 
-@routes.delete(
-    "/signing-keys/{identifier}", dependencies=[allow(Role.SECURITY_OFFICER)], status_code=204
-)
+@routes.delete("/signing-keys/{identifier}", dependencies=[allow(Role.SECURITY_OFFICER)], status_code=204)
 def delete_signing_key(server: Central, identifier: str) -> None:
     """Delete a key that isn't active, and write the anchor anew."""
     with server.store.transaction():
@@ -361,9 +353,7 @@ def recreate_anchor(server: Central, source: Source) -> dict[str, Any]:
     return _anchor(record)
 
 
-@routes.get(
-    "/configuration-sources/{source}/download-url", dependencies=[allow(*_SYSTEM_OR_SECURITY)]
-)
+@routes.get("/configuration-sources/{source}/download-url", dependencies=[allow(*_SYSTEM_OR_SECURITY)])
 def get_download_url(server: Central, source: Source) -> dict[str, str]:
     """Where the configuration is served."""
     return {"url": configuration.download_url(server, source)}

@@ -17,7 +17,7 @@ from xroad_simulator.central.records import (
 from xroad_simulator.central.server import Central, CentralServer
 from xroad_simulator.certificates import (
     KNOWN_PROFILES,
-    CertificateProblem,
+    CertificateError,
     common_name,
     decode,
     details,
@@ -41,7 +41,7 @@ routes = APIRouter()
 def _read_certificate(upload: UploadFile) -> str:
     try:
         return encode(parse_certificate(upload.file.read()))
-    except CertificateProblem:
+    except CertificateError:
         raise bad_request("cannot_convert_bytes_to_certificate") from None
 
 
@@ -162,9 +162,7 @@ def change_certification_service(
     return _service_view(record)
 
 
-@routes.delete(
-    "/certification-services/{number}", dependencies=[allow(*_ADMINISTRATOR)], status_code=204
-)
+@routes.delete("/certification-services/{number}", dependencies=[allow(*_ADMINISTRATOR)], status_code=204)
 def delete_certification_service(server: Central, number: int) -> None:
     """Remove a CA and its responders."""
     with server.store.transaction():
@@ -346,9 +344,7 @@ def change_timestamping_service(
     return _timestamping_view(record)
 
 
-@routes.delete(
-    "/timestamping-services/{number}", dependencies=[allow(*_ADMINISTRATOR)], status_code=204
-)
+@routes.delete("/timestamping-services/{number}", dependencies=[allow(*_ADMINISTRATOR)], status_code=204)
 def delete_timestamping_service(server: Central, number: int) -> None:
     """Remove a time-stamping authority."""
     with server.store.transaction():

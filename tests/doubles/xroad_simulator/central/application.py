@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -19,9 +18,9 @@ from xroad_simulator.central import (
 )
 from xroad_simulator.central.server import CentralServer
 from xroad_simulator.certificates import parse_certificate
-from xroad_simulator.listeners import Listener, server_context
+from xroad_simulator.listeners import Listener, TlsFiles, keep_certificates_fresh
 from xroad_simulator.pin import log_in_automatically
-from xroad_simulator.settings import CentralSettings
+from xroad_simulator.settings import EVERYWHERE, CentralSettings
 
 _TLS_NAME = "center-admin-service"
 
@@ -50,10 +49,10 @@ def assemble(
     """The server, its listeners, and what runs beside them."""
     listening = settings.listening
     address = listening.address
-    names = ["localhost", "127.0.0.1"] + ([] if address == "0.0.0.0" else [address])
-    tls = server_context(settings.tls, _TLS_NAME, names)
-    certificate = parse_certificate(Path(settings.tls, f"{_TLS_NAME}.crt").read_bytes())
-    server = CentralServer(settings, certificate)
+    names = ["localhost", "127.0.0.1"] + ([] if address == EVERYWHERE else [address])
+    files = TlsFiles(settings.tls, _TLS_NAME, names)
+    tls = files.context
+    server = CentralServer(settings, parse_certificate(files.certificate()))
     log_in_automatically(server.token, settings.pin_command)
     public = services.configuration_application(server)
     listeners = [
@@ -63,4 +62,15 @@ def assemble(
         Listener(services.registration_application(server), address, listening.port(4001), tls),
         Listener(services.management_application(server), address, listening.port(4002), tls),
     ]
-    return server, listeners, [lambda: configuration.keep_generating(server)]
+
+    def renewed() -> None:
+        server.tls_certificate = parse_certificate(files.certificate())
+
+    return (
+        server,
+        listeners,
+        [
+            lambda: configuration.keep_generating(server),
+            lambda: keep_certificates_fresh([files], renewed),
+        ],
+    )

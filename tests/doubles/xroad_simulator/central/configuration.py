@@ -70,9 +70,7 @@ def make_anchor(server: CentralServer, source: Source) -> AnchorRecord | None:
         download_urls=(download_url(server, source), server.url("https", 443, _PATHS[source])),
         verification_certificates=tuple(key.certificate for key in keys),
     )
-    record = AnchorRecord(
-        source=source, content=base64.b64encode(anchor.xml()).decode(), created_at=moment
-    )
+    record = AnchorRecord(source=source, content=base64.b64encode(anchor.xml()).decode(), created_at=moment)
     server.store.put(record)
     return record
 
@@ -98,8 +96,7 @@ def parameters(server: CentralServer) -> gc.Parameters:
             for group in store.all(GlobalGroupRecord)
         ),
         certification_services=tuple(
-            _certification_service(service, responders)
-            for service in store.all(CertificationServiceRecord)
+            _certification_service(service, responders) for service in store.all(CertificationServiceRecord)
         ),
         timestamping_services=tuple(
             gc.TimestampingService(
@@ -116,9 +113,7 @@ def parameters(server: CentralServer) -> gc.Parameters:
     )
 
 
-def _members(
-    members: Iterable[MemberRecord], subsystems: Iterable[SubsystemRecord]
-) -> Iterable[gc.Member]:
+def _members(members: Iterable[MemberRecord], subsystems: Iterable[SubsystemRecord]) -> Iterable[gc.Member]:
     owned: dict[str, list[gc.Subsystem]] = {}
     for subsystem in subsystems:
         owned.setdefault(f"{subsystem.member_class}:{subsystem.member_code}", []).append(
@@ -154,9 +149,7 @@ def _certification_service(
         authentication_only=service.tls_auth,
         default_csr_format=service.default_csr_format,
         responders=tuple(
-            gc.Responder(
-                url=responder.url, cost_type=responder.cost_type, certificate=responder.certificate
-            )
+            gc.Responder(url=responder.url, cost_type=responder.cost_type, certificate=responder.certificate)
             for responder in responders
             if responder.service == service.id
         ),
@@ -219,7 +212,7 @@ async def keep_generating(server: CentralServer) -> None:
     while True:
         try:
             await asyncio.to_thread(generate, server)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged; the loop must go on
             # As in X-Road, a failed generation leaves the last one in place until it expires.
             _LOG.exception("global configuration not generated")
         await asyncio.sleep(server.settings.generation_interval)

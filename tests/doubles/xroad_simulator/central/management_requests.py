@@ -67,9 +67,7 @@ def submit(
             raise conflict("management_request_exists", str(same[0].id))
         if same:
             for twin in same:
-                server.store.put(
-                    twin.having(status=RequestStatus.APPROVED, updated_at=request.created_at)
-                )
+                server.store.put(twin.having(status=RequestStatus.APPROVED, updated_at=request.created_at))
             return _carry_out(server, request)
         if origin is RequestOrigin.SECURITY_SERVER and _is_auto_approved(server, type_):
             return _carry_out(server, request)
@@ -169,9 +167,7 @@ def _carry_out(server: CentralServer, request: RequestRecord) -> RequestRecord:
     return done
 
 
-def _register_certificate(
-    server: CentralServer, request: RequestRecord, moment: datetime
-) -> None:
+def _register_certificate(server: CentralServer, request: RequestRecord, moment: datetime) -> None:
     identifier = request.server_id
     known = server.find_server(identifier)
     if known is None:

@@ -19,7 +19,7 @@ from xroad_simulator.central.records import (
 )
 from xroad_simulator.central.server import Central, CentralServer
 from xroad_simulator.certificates import (
-    CertificateProblem,
+    CertificateError,
     encode,
     is_authentication,
     is_signing,
@@ -29,7 +29,7 @@ from xroad_simulator.certificates import (
 )
 from xroad_simulator.errors import ApiError
 from xroad_simulator.identifiers import ClientId, ServerId
-from xroad_simulator.management_protocol import CertificateRegistration, ManagementFault
+from xroad_simulator.management_protocol import CertificateRegistration, ManagementError
 
 _LOG = logging.getLogger(__name__)
 _XML = "text/xml"
@@ -57,9 +57,7 @@ def configuration_application(server: CentralServer) -> FastAPI:
     def content(path: str) -> Response:
         for record in server.store.all(GenerationRecord):
             if record.path == f"/{path}":
-                return Response(
-                    base64.b64decode(record.content), media_type="application/octet-stream"
-                )
+                return Response(base64.b64decode(record.content), media_type="application/octet-stream")
         raise HTTPException(404)
 
     return app
@@ -74,9 +72,7 @@ def _document(server: CentralServer, source: Source) -> Response:
     boundary, _, body = document.partition(b"\r\n")
     return Response(
         boundary + b"\r\n" + body,
-        headers={
-            "Content-Type": f"multipart/related; charset=UTF-8; boundary={boundary.decode()}"
-        },
+        headers={"Content-Type": f"multipart/related; charset=UTF-8; boundary={boundary.decode()}"},
     )
 
 
@@ -92,15 +88,11 @@ def registration_application(server: CentralServer) -> FastAPI:
                 request.headers.get("content-type", ""), await request.body()
             )
             number = _register_certificate(central, decoded)
-        except ManagementFault as refusal:
-            return Response(
-                management_protocol.fault(refusal.code, refusal.text), 500, media_type=_XML
-            )
+        except ManagementError as refusal:
+            return Response(management_protocol.fault(refusal.code, refusal.text), 500, media_type=_XML)
         except ApiError as refusal:
             text = ", ".join(refusal.metadata)
-            return Response(
-                management_protocol.fault(refusal.code, text), 500, media_type=_XML
-            )
+            return Response(management_protocol.fault(refusal.code, text), 500, media_type=_XML)
         return Response(
             management_protocol.envelope("authCertRegResponse", {"requestId": str(number)}),
             media_type=_XML,
@@ -115,23 +107,21 @@ def _register_certificate(server: CentralServer, decoded: CertificateRegistratio
         identifier = ServerId.parse(decoded.server)
         authentication = parse_certificate(decoded.authentication_certificate)
         signing = parse_certificate(decoded.signing_certificate)
-        software_token.verify(
-            authentication.public_key(), decoded.authentication_signature, decoded.text()
-        )
+        software_token.verify(authentication.public_key(), decoded.authentication_signature, decoded.text())
         software_token.verify(signing.public_key(), decoded.signing_signature, decoded.text())
         owner = signing_member(signing, identifier.instance)
     except InvalidSignature as error:
-        raise ManagementFault("InvalidSignatureValue", "a signature doesn't match") from error
-    except (CertificateProblem, ValueError) as error:
-        raise ManagementFault("InvalidRequest", str(error)) from error
+        raise ManagementError("InvalidSignatureValue", "a signature doesn't match") from error
+    except (CertificateError, ValueError) as error:
+        raise ManagementError("InvalidRequest", str(error)) from error
     if not is_authentication(authentication) or not is_signing(signing):
-        raise ManagementFault("InvalidRequest", "a certificate has the wrong usage")
+        raise ManagementError("InvalidRequest", "a certificate has the wrong usage")
     authorities = parameters(server).authorities()
     for certificate in (authentication, signing):
         if issuer_among(certificate, authorities) is None:
-            raise ManagementFault("CannotCreateCertPath", "not issued by an approved CA")
+            raise ManagementError("CannotCreateCertPath", "not issued by an approved CA")
     if owner != identifier.owner:
-        raise ManagementFault("InvalidClientIdentifier", "not signed by the server's owner")
+        raise ManagementError("InvalidClientIdentifier", "not signed by the server's owner")
     record = management_requests.submit(
         server,
         RequestType.AUTH_CERT_REGISTRATION,
@@ -162,15 +152,11 @@ def management_application(server: CentralServer) -> FastAPI:
         try:
             operation, fields = management_protocol.read_envelope(await request.body())
             number = _manage(central, operation, fields)
-        except ManagementFault as refusal:
-            return Response(
-                management_protocol.fault(refusal.code, refusal.text), 500, media_type=_XML
-            )
+        except ManagementError as refusal:
+            return Response(management_protocol.fault(refusal.code, refusal.text), 500, media_type=_XML)
         except ApiError as refusal:
             text = ", ".join(refusal.metadata)
-            return Response(
-                management_protocol.fault(refusal.code, text), 500, media_type=_XML
-            )
+            return Response(management_protocol.fault(refusal.code, text), 500, media_type=_XML)
         return Response(
             management_protocol.envelope(f"{operation}Response", {"requestId": str(number)}),
             media_type=_XML,
@@ -182,24 +168,20 @@ def management_application(server: CentralServer) -> FastAPI:
 def _manage(server: CentralServer, operation: str, fields: dict[str, str]) -> int:
     type_ = _TYPES.get(operation)
     if type_ is None:
-        raise ManagementFault("Server.ServerProxy.UnknownService", operation)
+        raise ManagementError("Server.ServerProxy.UnknownService", operation)
     try:
         target = ServerId.parse(fields.pop("server", ""))
         if "client" in fields:
             fields["client"] = str(ClientId.parse(fields["client"]))
         if "certificate" in fields:
-            fields["certificate"] = encode(
-                parse_certificate(base64.b64decode(fields["certificate"]))
-            )
-    except (ValueError, CertificateProblem) as error:
-        raise ManagementFault("InvalidRequest", str(error)) from error
+            fields["certificate"] = encode(parse_certificate(base64.b64decode(fields["certificate"])))
+    except (ValueError, CertificateError) as error:
+        raise ManagementError("InvalidRequest", str(error)) from error
     unknown = set(fields) - {"client", "address", "certificate", "subsystem_name"}
     if unknown:
-        raise ManagementFault("InvalidRequest", f"unknown fields {sorted(unknown)}")
+        raise ManagementError("InvalidRequest", f"unknown fields {sorted(unknown)}")
     # The sender is known to be the server's owner: its message was signed and its right checked
     # by the management security server, which alone may reach this port.
-    record = management_requests.submit(
-        server, type_, RequestOrigin.SECURITY_SERVER, str(target), **fields
-    )
+    record = management_requests.submit(server, type_, RequestOrigin.SECURITY_SERVER, str(target), **fields)
     _LOG.info("%s for %s is request %d, %s", operation, target, record.id, record.status)
     return record.id

@@ -8,7 +8,7 @@ from pydantic import Field
 from xroad_simulator.authentication import Role, allow
 from xroad_simulator.bodies import Body, RawBody
 from xroad_simulator.certificates import (
-    CertificateProblem,
+    CertificateError,
     decode,
     details,
     encode,
@@ -108,9 +108,7 @@ def _view(server: SecurityServer, record: ClientRecord) -> dict[str, Any]:
         "member_class": client.member_class,
         "member_code": client.member_code,
         "owner": client == server.owner,
-        "has_valid_local_sign_cert": (
-            server.active_certificate(Usage.SIGNING, client) is not None
-        ),
+        "has_valid_local_sign_cert": (server.active_certificate(Usage.SIGNING, client) is not None),
         "is_management_services_provider": (
             parameters is not None and parameters.management_service_provider == record.id
         ),
@@ -158,14 +156,10 @@ def find_clients(
         view
         for view in views
         if all(
-            text is None or text.lower() in str(view.get(field, "")).lower()
-            for field, text in wanted.items()
+            text is None or text.lower() in str(view.get(field, "")).lower() for field, text in wanted.items()
         )
         and (show_members or "subsystem_code" in view)
-        and (
-            local_valid_sign_cert is None
-            or view.get("has_valid_local_sign_cert") is local_valid_sign_cert
-        )
+        and (local_valid_sign_cert is None or view.get("has_valid_local_sign_cert") is local_valid_sign_cert)
     ]
 
 
@@ -196,9 +190,7 @@ def add_client(server: Security, body: ClientAdd) -> dict[str, Any]:
         value = getattr(wanted, field)
         if value is not None and not is_identifier_part(value):
             raise validation_failure(f"clientAdd.client.{field}", "IdentifierChars")
-    identifier = ClientId(
-        owner.instance, wanted.member_class, wanted.member_code, wanted.subsystem_code
-    )
+    identifier = ClientId(owner.instance, wanted.member_class, wanted.member_code, wanted.subsystem_code)
     parameters = server.api_configuration()
     if wanted.member_class not in {record.code for record in parameters.member_classes}:
         raise bad_request("invalid_member_class", wanted.member_class)
@@ -207,8 +199,7 @@ def add_client(server: Security, body: ClientAdd) -> dict[str, Any]:
         if any(record.id == str(identifier) for record in existing):
             raise conflict("client_already_exists", str(identifier))
         if identifier.subsystem_code is None and any(
-            record.client.subsystem_code is None and record.client != owner
-            for record in existing
+            record.client.subsystem_code is None and record.client != owner for record in existing
         ):
             raise conflict("additional_member_already_exists")
         if parameters.member(identifier) is None and not body.ignore_warnings:
@@ -231,9 +222,7 @@ def get_client(server: Security, client_id: str) -> dict[str, Any]:
 
 
 @routes.patch("/clients/{client_id}", dependencies=[allow(*_CONNECTION)])
-def change_client(
-    server: Security, client_id: str, body: ConnectionTypeWrapper
-) -> dict[str, Any]:
+def change_client(server: Security, client_id: str, body: ConnectionTypeWrapper) -> dict[str, Any]:
     """Change how the client's information system has to connect."""
     with server.store.transaction():
         record = server.client(client_id).having(connection_type=body.connection_type)
@@ -276,9 +265,7 @@ def register_client(server: Security, client_id: str) -> None:
     server.store.put(record.having(status=ClientStatus.REGISTRATION_IN_PROGRESS))
 
 
-@routes.put(
-    "/clients/{client_id}/unregister", dependencies=[allow(*_REGISTRATION)], status_code=204
-)
+@routes.put("/clients/{client_id}/unregister", dependencies=[allow(*_REGISTRATION)], status_code=204)
 def unregister_client(server: Security, client_id: str) -> None:
     """Ask the central server to take the client off this server."""
     record = server.client(client_id)
@@ -298,9 +285,7 @@ def get_orphans(server: Security, client_id: str) -> dict[str, bool]:
     return {"orphans_exist": True}
 
 
-@routes.delete(
-    "/clients/{client_id}/orphans", dependencies=[allow(*_REGISTRATION)], status_code=204
-)
+@routes.delete("/clients/{client_id}/orphans", dependencies=[allow(*_REGISTRATION)], status_code=204)
 def delete_orphans(server: Security, client_id: str) -> None:
     """Remove what a deleted client left behind."""
     with server.store.transaction():
@@ -360,7 +345,7 @@ def add_tls_certificate(server: Security, client_id: str, content: RawBody) -> d
     """Know an information system by its TLS certificate."""
     try:
         certificate = parse_certificate(content)
-    except CertificateProblem:
+    except CertificateError:
         raise bad_request("invalid_cert") from None
     with server.store.transaction():
         record = TlsCertificateRecord(
@@ -432,9 +417,7 @@ def list_local_groups(server: Security, client_id: str) -> list[dict[str, Any]]:
     return [_group_view(server, group) for group in groups if group.client == record.id]
 
 
-@routes.post(
-    "/clients/{client_id}/local-groups", dependencies=[allow(*_GROUP_KEEPERS)], status_code=201
-)
+@routes.post("/clients/{client_id}/local-groups", dependencies=[allow(*_GROUP_KEEPERS)], status_code=201)
 def add_local_group(server: Security, client_id: str, body: LocalGroupAdd) -> dict[str, Any]:
     """A new group; 409 if the client has one with this code."""
     with server.store.transaction():
@@ -460,9 +443,7 @@ def get_local_group(server: Security, group_id: str) -> dict[str, Any]:
 
 
 @routes.patch("/local-groups/{group_id}", dependencies=[allow(*_GROUP_KEEPERS)])
-def change_local_group(
-    server: Security, group_id: str, body: LocalGroupDescription
-) -> dict[str, Any]:
+def change_local_group(server: Security, group_id: str, body: LocalGroupDescription) -> dict[str, Any]:
     """Change the description."""
     with server.store.transaction():
         group = _group(server, group_id).having(description=body.description, updated_at=now())
@@ -486,12 +467,8 @@ def delete_local_group(server: Security, group_id: str) -> None:
         _remove_group(server, _group(server, group_id))
 
 
-@routes.post(
-    "/local-groups/{group_id}/members", dependencies=[allow(*_GROUP_KEEPERS)], status_code=201
-)
-def add_local_group_members(
-    server: Security, group_id: str, body: Members
-) -> dict[str, list[str]]:
+@routes.post("/local-groups/{group_id}/members", dependencies=[allow(*_GROUP_KEEPERS)], status_code=201)
+def add_local_group_members(server: Security, group_id: str, body: Members) -> dict[str, list[str]]:
     """Add subsystems; 409 if one is inside already."""
     with server.store.transaction():
         group = _group(server, group_id)

@@ -139,11 +139,7 @@ def _endpoint_view(record: EndpointRecord) -> dict[str, Any]:
 def _service_view(server: SecurityServer, record: ServiceRecord) -> dict[str, Any]:
     endpoints = server.endpoints_of(record)
     numbers = {endpoint.id for endpoint in endpoints}
-    subjects = {
-        right.subject
-        for right in server.store.all(AccessRightRecord)
-        if right.endpoint in numbers
-    }
+    subjects = {right.subject for right in server.store.all(AccessRightRecord) if right.endpoint in numbers}
     view: dict[str, Any] = {
         "id": str(record.id),
         "full_service_code": record.code,
@@ -208,9 +204,7 @@ def _described(type_: ServiceType, url: str, code: str | None) -> list[services.
     dependencies=[allow(*_KEEPERS)],
     status_code=201,
 )
-def add_description(
-    server: Security, client_id: str, body: ServiceDescriptionAdd
-) -> dict[str, Any]:
+def add_description(server: Security, client_id: str, body: ServiceDescriptionAdd) -> dict[str, Any]:
     """Describe services. They are disabled until the description is enabled."""
     _require_url(body.url)
     client = server.client(client_id)
@@ -263,9 +257,7 @@ def get_description(server: Security, number: str) -> dict[str, Any]:
 @routes.get("/service-descriptions/{number}/services", dependencies=[allow(*_VIEWERS)])
 def list_services(server: Security, number: str) -> list[dict[str, Any]]:
     """The services of a description."""
-    view: list[dict[str, Any]] = _description_view(server, _description(server, number))[
-        "services"
-    ]
+    view: list[dict[str, Any]] = _description_view(server, _description(server, number))["services"]
     return view
 
 
@@ -278,12 +270,8 @@ def enable_description(server: Security, number: str) -> Response:
     return Response(status_code=200)
 
 
-@routes.put(
-    "/service-descriptions/{number}/disable", dependencies=[allow(*_KEEPERS)], status_code=204
-)
-def disable_description(
-    server: Security, number: str, body: DisabledNotice | None = None
-) -> None:
+@routes.put("/service-descriptions/{number}/disable", dependencies=[allow(*_KEEPERS)], status_code=204)
+def disable_description(server: Security, number: str, body: DisabledNotice | None = None) -> None:
     """Refuse calls of the description's services, with a notice."""
     notice = "" if body is None else body.disabled_notice
     with server.store.transaction():
@@ -292,9 +280,7 @@ def disable_description(
 
 
 @routes.put("/service-descriptions/{number}/refresh", dependencies=[allow(*_KEEPERS)])
-def refresh_description(
-    server: Security, number: str, body: IgnoreWarnings | None = None
-) -> dict[str, Any]:
+def refresh_description(server: Security, number: str, body: IgnoreWarnings | None = None) -> dict[str, Any]:
     """Read the description again; changes of its services are a warning first."""
     record = _description(server, number)
     codes = [s.code for s in server.services_of(record.client) if s.description == record.id]
@@ -354,9 +340,7 @@ def _synchronize(
 
 
 @routes.patch("/service-descriptions/{number}", dependencies=[allow(*_KEEPERS)])
-def change_description(
-    server: Security, number: str, body: ServiceDescriptionUpdate
-) -> dict[str, Any]:
+def change_description(server: Security, number: str, body: ServiceDescriptionUpdate) -> dict[str, Any]:
     """Change the address or, of REST services, the code; rights stay with the service."""
     record = _description(server, number)
     if body.type is not record.type:
@@ -393,9 +377,7 @@ def _rename(server: SecurityServer, record: DescriptionRecord, old: str, new: st
     server.store.put(service.having(code=new))
 
 
-@routes.delete(
-    "/service-descriptions/{number}", dependencies=[allow(*_KEEPERS)], status_code=204
-)
+@routes.delete("/service-descriptions/{number}", dependencies=[allow(*_KEEPERS)], status_code=204)
 def delete_description(server: Security, number: str) -> None:
     """Remove a description with its services and the rights to them."""
     with server.store.transaction():
@@ -430,9 +412,7 @@ def change_service(server: Security, service_id: str, body: ServiceUpdate) -> di
         return _service_view(server, server.service(service_id))
 
 
-@routes.post(
-    "/services/{service_id}/endpoints", dependencies=[allow(*_KEEPERS)], status_code=201
-)
+@routes.post("/services/{service_id}/endpoints", dependencies=[allow(*_KEEPERS)], status_code=201)
 def add_endpoint(server: Security, service_id: str, body: EndpointAdd) -> dict[str, Any]:
     """A new endpoint; 409 if the service has it."""
     if body.id is not None:
@@ -588,9 +568,7 @@ def get_service_client(server: Security, client_id: str, subject_id: str) -> dic
     "/clients/{client_id}/service-clients/{subject_id}/access-rights",
     dependencies=[allow(*_VIEWERS)],
 )
-def list_access_rights(
-    server: Security, client_id: str, subject_id: str
-) -> list[dict[str, Any]]:
+def list_access_rights(server: Security, client_id: str, subject_id: str) -> list[dict[str, Any]]:
     """Whole services that one holder may call; 404 if it holds no right."""
     client = server.client(client_id)
     subject, _ = _subject(server, subject_id)
@@ -612,9 +590,7 @@ def _right_view(service: ServiceRecord, right: AccessRightRecord) -> dict[str, A
     return view
 
 
-def _services_by_code(
-    server: SecurityServer, client: str, wanted: AccessRights
-) -> list[ServiceRecord]:
+def _services_by_code(server: SecurityServer, client: str, wanted: AccessRights) -> list[ServiceRecord]:
     known = {service.code: service for service in server.services_of(client)}
     for item in wanted.items:
         if item.service_code not in known:
@@ -645,9 +621,7 @@ def give_access_rights(
     dependencies=[allow(*_KEEPERS)],
     status_code=204,
 )
-def take_access_rights(
-    server: Security, client_id: str, subject_id: str, body: AccessRights
-) -> None:
+def take_access_rights(server: Security, client_id: str, subject_id: str, body: AccessRights) -> None:
     """Take rights to whole services away; 409 for all if one isn't there."""
     client = server.client(client_id)
     with server.store.transaction():
@@ -655,9 +629,7 @@ def take_access_rights(
             _take(server, server.base_endpoint(service), subject_id)
 
 
-@routes.get(
-    "/clients/{client_id}/service-client-candidates", dependencies=[allow(*_VIEWERS)]
-)
+@routes.get("/clients/{client_id}/service-client-candidates", dependencies=[allow(*_VIEWERS)])
 def list_candidates(
     server: Security,
     client_id: str,
@@ -706,9 +678,7 @@ def _holders(server: SecurityServer, endpoint: EndpointRecord) -> list[dict[str,
     return [_subject_view(server, right) for right in rights]
 
 
-def _give_all(
-    server: SecurityServer, endpoint: EndpointRecord, body: ServiceClients
-) -> list[dict[str, Any]]:
+def _give_all(server: SecurityServer, endpoint: EndpointRecord, body: ServiceClients) -> list[dict[str, Any]]:
     with server.store.transaction():
         for item in body.items:
             subject, type_ = _subject(server, item.id)
@@ -730,9 +700,7 @@ def list_holders_of_service(server: Security, service_id: str) -> list[dict[str,
     return _holders(server, server.base_endpoint(server.service(service_id)))
 
 
-@routes.post(
-    "/services/{service_id}/service-clients", dependencies=[allow(*_KEEPERS)], status_code=201
-)
+@routes.post("/services/{service_id}/service-clients", dependencies=[allow(*_KEEPERS)], status_code=201)
 def give_service(server: Security, service_id: str, body: ServiceClients) -> list[dict[str, Any]]:
     """Let holders call the whole service."""
     return _give_all(server, server.base_endpoint(server.service(service_id)), body)
@@ -754,9 +722,7 @@ def list_holders_of_endpoint(server: Security, number: str) -> list[dict[str, An
     return _holders(server, _endpoint(server, number))
 
 
-@routes.post(
-    "/endpoints/{number}/service-clients", dependencies=[allow(*_KEEPERS)], status_code=201
-)
+@routes.post("/endpoints/{number}/service-clients", dependencies=[allow(*_KEEPERS)], status_code=201)
 def give_endpoint(server: Security, number: str, body: ServiceClients) -> list[dict[str, Any]]:
     """Let holders call the endpoint."""
     return _give_all(server, _endpoint(server, number), body)

@@ -20,7 +20,7 @@ from xroad_simulator.errors import (
     validation_failure,
     warnings_detected,
 )
-from xroad_simulator.global_configuration import Anchor, ConfigurationProblem
+from xroad_simulator.global_configuration import Anchor, ConfigurationError
 from xroad_simulator.identifiers import ClientId, ServerId, is_identifier_part
 from xroad_simulator.security import configuration_client, management
 from xroad_simulator.security.records import (
@@ -75,9 +75,7 @@ def initialization_status(server: Security) -> dict[str, Any]:
         "is_anchor_imported": server.anchor is not None,
         "is_server_code_initialized": identity.server_code is not None,
         "is_server_owner_initialized": identity.owner_code is not None,
-        "software_token_init_status": (
-            "INITIALIZED" if server.token.is_initialized else "NOT_INITIALIZED"
-        ),
+        "software_token_init_status": ("INITIALIZED" if server.token.is_initialized else "NOT_INITIALIZED"),
         "enforce_token_pin_policy": server.settings.enforce_pin_policy,
     }
 
@@ -98,9 +96,7 @@ def require_pin_policy(server: SecurityServer, pin: str) -> None:
         raise bad_request("pin_min_char_classes_count", str(_MINIMUM_PIN_CLASSES))
 
 
-@routes.post(
-    "/initialization", dependencies=[allow(Role.SYSTEM_ADMINISTRATOR)], status_code=201
-)
+@routes.post("/initialization", dependencies=[allow(Role.SYSTEM_ADMINISTRATOR)], status_code=201)
 def initialize(server: Security, body: InitialServerConf) -> Response:
     """Set the parts that are missing; 409 if none is, 400 if a part is missing or too many."""
     instance = server.instance
@@ -126,9 +122,7 @@ def initialize(server: Security, body: InitialServerConf) -> Response:
             require_pin_policy(server, body.software_token_pin or "")
             server.token.initialize(body.software_token_pin or "")
         server.store.put(
-            ServerIdentity(
-                owner_class=owner.member_class, owner_code=owner.member_code, server_code=code
-            )
+            ServerIdentity(owner_class=owner.member_class, owner_code=owner.member_code, server_code=code)
         )
         if server.store.get(ClientRecord, str(owner)) is None:
             server.store.put(
@@ -188,14 +182,14 @@ def _anchor_view(content: bytes, anchor: Anchor) -> dict[str, str]:
 def _parse_anchor(content: bytes) -> Anchor:
     try:
         return Anchor.parse(content)
-    except ConfigurationProblem as problem:
+    except ConfigurationError as problem:
         raise bad_request(problem.code) from None
 
 
 def _import_anchor(server: SecurityServer, content: bytes, anchor: Anchor) -> None:
     try:
         configuration_client.download(anchor)
-    except ConfigurationProblem as problem:
+    except ConfigurationError as problem:
         if problem.code == "conf_download_failed":
             raise internal_error(problem.code, problem.detail) from None
         raise conflict(problem.code, problem.detail) from None
@@ -236,12 +230,8 @@ def replace_anchor(server: Security, content: RawBody) -> Response:
     return Response(status_code=201)
 
 
-@routes.post(
-    "/system/anchor/previews", dependencies=[allow(*_SYSTEM_OR_SECURITY)], status_code=201
-)
-def preview_anchor(
-    server: Security, content: RawBody, validate_instance: bool = True
-) -> dict[str, str]:
+@routes.post("/system/anchor/previews", dependencies=[allow(*_SYSTEM_OR_SECURITY)], status_code=201)
+def preview_anchor(server: Security, content: RawBody, validate_instance: bool = True) -> dict[str, str]:
     """Hash and time of an anchor that isn't imported yet."""
     anchor = _parse_anchor(content)
     current = server.anchor
@@ -289,16 +279,10 @@ def maintenance_mode(server: Security) -> dict[str, Any]:
     """Never in maintenance."""
     parameters, identifier = server.last_configuration(), server.server_id
     provider = None if parameters is None else parameters.management_service_provider
-    registered = (
-        None
-        if parameters is None or identifier is None
-        else parameters.server(identifier)
-    )
+    registered = None if parameters is None or identifier is None else parameters.server(identifier)
     return {
         "status": "DISABLED_MAINTENANCE_MODE",
-        "is_management_services_provider": (
-            registered is not None and provider in registered.clients
-        ),
+        "is_management_services_provider": (registered is not None and provider in registered.clients),
     }
 
 
@@ -309,9 +293,7 @@ def get_address(server: Security) -> dict[str, Any]:
     return {} if address is None else {"current_address": {"address": address}}
 
 
-@routes.put(
-    "/system/server-address", dependencies=[allow(Role.SYSTEM_ADMINISTRATOR)], status_code=202
-)
+@routes.put("/system/server-address", dependencies=[allow(Role.SYSTEM_ADMINISTRATOR)], status_code=202)
 def change_address(server: Security, body: SecurityServerAddress) -> Response:
     """Ask the central server to change the address."""
     if body.address == server.address():
@@ -385,18 +367,14 @@ def list_member_classes(server: Security) -> list[str]:
 @routes.get("/member-names", dependencies=[allow()])
 def member_name(server: Security, member_class: str, member_code: str) -> dict[str, str]:
     """A member's name."""
-    member = server.api_configuration().member(
-        ClientId(server.instance, member_class, member_code)
-    )
+    member = server.api_configuration().member(ClientId(server.instance, member_class, member_code))
     if member is None:
         raise not_found("member_name_not_found")
     return {"member_name": member.name}
 
 
 @routes.get("/security-servers", dependencies=[allow()])
-def list_security_servers(
-    server: Security, current_server: bool = False
-) -> list[dict[str, str]]:
+def list_security_servers(server: Security, current_server: bool = False) -> list[dict[str, str]]:
     """Servers of the configuration, or the own one."""
     if current_server:
         return [_security_server_view(server, server.initialized_id())]

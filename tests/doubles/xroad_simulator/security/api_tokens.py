@@ -3,7 +3,7 @@
 import base64
 import uuid
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -15,7 +15,7 @@ from xroad_simulator.authentication import Principal, Role, allow
 from xroad_simulator.bodies import Body, RawBody
 from xroad_simulator.certificates import (
     BASIC_PROFILE,
-    CertificateProblem,
+    CertificateError,
     decode,
     details,
     encode,
@@ -43,10 +43,10 @@ from xroad_simulator.security.server import Security, SecurityServer
 from xroad_simulator.software_token import (
     TOKEN_ID,
     KeyRecord,
-    TokenLocked,
-    TokenLoggedOut,
-    TokenNotInitialized,
-    WrongPin,
+    TokenLockedError,
+    TokenLoggedOutError,
+    TokenNotInitializedError,
+    WrongPinError,
 )
 
 _KEY_VIEWERS = (
@@ -57,6 +57,9 @@ _KEY_VIEWERS = (
 )
 _LOG_IN = (Role.SECURITY_OFFICER, Role.SYSTEM_ADMINISTRATOR)
 _KEY_MAKERS = (Role.SECURITY_OFFICER, Role.REGISTRATION_OFFICER)
+
+KeyMaker = Annotated[Principal, allow(*_KEY_MAKERS)]
+"""A caller that may make keys of some kind."""
 
 routes = APIRouter()
 
@@ -218,7 +221,7 @@ def get_token(server: Security, token_id: str) -> dict[str, Any]:
     return _token_view(server)
 
 
-def _wrong_pin(error: WrongPin) -> ApiError:
+def _wrong_pin(error: WrongPinError) -> ApiError:
     if error.tries_left == 0:
         return conflict("action_not_possible", "token_pin_locked")
     if error.tries_left == 1:
@@ -234,11 +237,11 @@ def log_in_token(server: Security, token_id: str, body: TokenPassword) -> dict[s
         raise conflict("action_not_possible")
     try:
         server.token.log_in(body.password)
-    except TokenNotInitialized:
+    except TokenNotInitializedError:
         raise not_found("token_not_found", token_id) from None
-    except TokenLocked:
+    except TokenLockedError:
         raise conflict("action_not_possible", "token_pin_locked") from None
-    except WrongPin as error:
+    except WrongPinError as error:
         raise _wrong_pin(error) from None
     return _token_view(server)
 
@@ -253,9 +256,7 @@ def log_out_token(server: Security, token_id: str) -> dict[str, Any]:
     return _token_view(server)
 
 
-@routes.put(
-    "/tokens/{token_id}/pin", dependencies=[allow(Role.SYSTEM_ADMINISTRATOR)], status_code=204
-)
+@routes.put("/tokens/{token_id}/pin", dependencies=[allow(Role.SYSTEM_ADMINISTRATOR)], status_code=204)
 def change_pin(server: Security, token_id: str, body: TokenPinUpdate) -> None:
     """Change the PIN of a token that is logged in."""
     _require_token(server, token_id)
@@ -264,9 +265,9 @@ def change_pin(server: Security, token_id: str, body: TokenPinUpdate) -> None:
     require_pin_policy(server, body.new_pin)
     try:
         server.token.change_pin(body.old_pin, body.new_pin)
-    except TokenLocked:
+    except TokenLockedError:
         raise conflict("action_not_possible", "token_pin_locked") from None
-    except WrongPin as error:
+    except WrongPinError as error:
         raise _wrong_pin(error) from None
 
 
@@ -310,7 +311,7 @@ def add_key_with_csr(
     server: Security,
     token_id: str,
     body: KeyLabelWithCsrGenerate,
-    principal: Principal = allow(*_KEY_MAKERS),
+    principal: KeyMaker,
 ) -> dict[str, Any]:
     """A new key and its certificate request. A label may be used again: there is no check."""
     _require_token(server, token_id)
@@ -323,7 +324,7 @@ def add_key_with_csr(
         subject = profiles.subject(
             _subject_fields(server, authority, usage, owner), wanted.subject_field_values
         )
-    except profiles.InvalidSubject as error:
+    except profiles.SubjectError as error:
         raise bad_request("invalid_dn_parameter", str(error)) from None
     settings = server.settings
     algorithm = (
@@ -332,10 +333,8 @@ def add_key_with_csr(
         else settings.signing_key_algorithm
     )
     try:
-        key, private = server.token.generate(
-            body.key_label, usage, algorithm, settings.key_bits
-        )
-    except TokenLoggedOut:
+        key, private = server.token.generate(body.key_label, usage, algorithm, settings.key_bits)
+    except TokenLoggedOutError:
         raise conflict("action_not_possible") from None
     builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
     alternative = wanted.subject_field_values.get("subjectAltName")
@@ -383,8 +382,8 @@ def rename_key(server: Security, key_id: str, body: KeyName) -> dict[str, Any]:
 def delete_key(
     server: Security,
     key_id: str,
+    principal: KeyMaker,
     ignore_warnings: bool = False,
-    principal: Principal = allow(*_KEY_MAKERS),
 ) -> None:
     """Delete a key with its requests and certificates."""
     with server.store.transaction():
@@ -416,8 +415,8 @@ def download_csr(
     server: Security,
     key_id: str,
     csr_id: str,
+    principal: KeyMaker,
     csr_format: Literal["PEM", "DER"] = "PEM",
-    principal: Principal = allow(*_KEY_MAKERS),
 ) -> Response:
     """The certificate request. X-Road answers 200 where the definition says 201."""
     csr = _csr(server, key_id, csr_id)
@@ -433,9 +432,7 @@ def download_csr(
 
 
 @routes.delete("/keys/{key_id}/csrs/{csr_id}", status_code=204)
-def delete_csr(
-    server: Security, key_id: str, csr_id: str, principal: Principal = allow(*_KEY_MAKERS)
-) -> None:
+def delete_csr(server: Security, key_id: str, csr_id: str, principal: KeyMaker) -> None:
     """Delete a certificate request; its key stays."""
     with server.store.transaction():
         csr = _csr(server, key_id, csr_id)
@@ -444,13 +441,11 @@ def delete_csr(
 
 
 @routes.post("/token-certificates", status_code=201)
-def import_certificate(
-    server: Security, content: RawBody, principal: Principal = allow(*_KEY_MAKERS)
-) -> dict[str, Any]:
+def import_certificate(server: Security, content: RawBody, principal: KeyMaker) -> dict[str, Any]:
     """Import a certificate for one of the keys; needs a valid global configuration."""
     try:
         certificate = parse_certificate(content)
-    except CertificateProblem:
+    except CertificateError:
         raise bad_request("invalid_cert") from None
     usage = _usage(certificate)
     _require(principal, usage)
@@ -472,11 +467,7 @@ def import_certificate(
             usage=usage,
             owner=str(owner),
             certificate=encode(certificate),
-            status=(
-                CertificateStatus.REGISTERED
-                if usage is Usage.SIGNING
-                else CertificateStatus.SAVED
-            ),
+            status=(CertificateStatus.REGISTERED if usage is Usage.SIGNING else CertificateStatus.SAVED),
             # Activated at once only if it is for signing, as in X-Road.
             active=usage is Usage.SIGNING,
         )
@@ -508,7 +499,7 @@ def _key_of(server: SecurityServer, certificate: x509.Certificate) -> KeyRecord:
 def _signing_owner(server: SecurityServer, certificate: x509.Certificate) -> ClientId:
     try:
         member = signing_member(certificate, server.instance)
-    except CertificateProblem as error:
+    except CertificateError as error:
         raise bad_request("invalid_cert", str(error)) from None
     if not any(record.client.member == member for record in server.store.all(ClientRecord)):
         raise bad_request("client_not_found", str(member))
@@ -540,9 +531,7 @@ def list_certificate_actions(server: Security, hash_: str) -> list[str]:
     return _certificate_actions(_certificate(server, hash_))
 
 
-def _checked(
-    server: SecurityServer, hash_: str, action: str, principal: Principal
-) -> CertificateRecord:
+def _checked(server: SecurityServer, hash_: str, action: str, principal: Principal) -> CertificateRecord:
     record = _certificate(server, hash_)
     _require(principal, record.usage)
     if action not in _certificate_actions(record):
@@ -551,9 +540,7 @@ def _checked(
 
 
 @routes.put("/token-certificates/{hash_}/activate", status_code=204)
-def activate_certificate(
-    server: Security, hash_: str, principal: Principal = allow(*_KEY_MAKERS)
-) -> None:
+def activate_certificate(server: Security, hash_: str, principal: KeyMaker) -> None:
     """Use a certificate."""
     with server.store.transaction():
         record = _checked(server, hash_, "ACTIVATE", principal)
@@ -561,9 +548,7 @@ def activate_certificate(
 
 
 @routes.put("/token-certificates/{hash_}/disable", status_code=204)
-def disable_certificate(
-    server: Security, hash_: str, principal: Principal = allow(*_KEY_MAKERS)
-) -> None:
+def disable_certificate(server: Security, hash_: str, principal: KeyMaker) -> None:
     """Stop using a certificate."""
     with server.store.transaction():
         record = _checked(server, hash_, "DISABLE", principal)
@@ -576,7 +561,7 @@ def register_certificate(
     server: Security,
     hash_: str,
     body: SecurityServerAddress,
-    principal: Principal = allow(Role.SECURITY_OFFICER),
+    principal: Annotated[Principal, allow(Role.SECURITY_OFFICER)],
 ) -> None:
     """Ask the central server to register an authentication certificate."""
     record = _certificate(server, hash_)
@@ -598,9 +583,7 @@ def unregister_certificate(server: Security, hash_: str) -> None:
     if "UNREGISTER" not in _certificate_actions(record):
         raise conflict("action_not_possible")
     management.send(server, "authCertDeletion", certificate=record.certificate)
-    server.store.put(
-        record.having(status=CertificateStatus.DELETION_IN_PROGRESS, active=False)
-    )
+    server.store.put(record.having(status=CertificateStatus.DELETION_IN_PROGRESS, active=False))
 
 
 @routes.put(
@@ -613,15 +596,11 @@ def mark_for_deletion(server: Security, hash_: str) -> None:
     record = _certificate(server, hash_)
     if "UNREGISTER" not in _certificate_actions(record):
         raise conflict("action_not_possible")
-    server.store.put(
-        record.having(status=CertificateStatus.DELETION_IN_PROGRESS, active=False)
-    )
+    server.store.put(record.having(status=CertificateStatus.DELETION_IN_PROGRESS, active=False))
 
 
 @routes.delete("/token-certificates/{hash_}", status_code=204)
-def delete_certificate(
-    server: Security, hash_: str, principal: Principal = allow(*_KEY_MAKERS)
-) -> None:
+def delete_certificate(server: Security, hash_: str, principal: KeyMaker) -> None:
     """Delete a certificate that isn't registered any more; its key stays."""
     with server.store.transaction():
         server.store.delete(_checked(server, hash_, "DELETE", principal))
@@ -666,15 +645,12 @@ def _authority_view(service: CertificationService) -> dict[str, Any]:
         "acme_capable": False,
         "acme_server_ip_addresses": [],
         "ocsp_responders": [
-            {"url": responder.url, "cost_type": responder.cost_type}
-            for responder in service.responders
+            {"url": responder.url, "cost_type": responder.cost_type} for responder in service.responders
         ],
     }
 
 
-@routes.get(
-    "/certificate-authorities/{ca_name}/csr-subject-fields", dependencies=[allow(*_KEY_MAKERS)]
-)
+@routes.get("/certificate-authorities/{ca_name}/csr-subject-fields", dependencies=[allow(*_KEY_MAKERS)])
 def list_subject_fields(
     server: Security,
     ca_name: str,

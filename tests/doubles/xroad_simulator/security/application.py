@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from xroad_simulator import authentication, errors
-from xroad_simulator.listeners import Listener, server_context
+from xroad_simulator.listeners import Listener, TlsFiles, keep_certificates_fresh
 from xroad_simulator.pin import log_in_automatically
 from xroad_simulator.security import (
     api_clients,
@@ -23,7 +23,7 @@ from xroad_simulator.security.message_client import ClientApplication
 from xroad_simulator.security.message_server import MessageApplication
 from xroad_simulator.security.server import SecurityServer
 from xroad_simulator.security.transport import Transport
-from xroad_simulator.settings import SecuritySettings
+from xroad_simulator.settings import EVERYWHERE, SecuritySettings
 
 _TRANSPORT_CHECK_SECONDS = 1
 
@@ -62,13 +62,15 @@ def assemble(
     transport = Transport(server)
     listening = settings.listening
     address = listening.address
-    names = ["localhost", "127.0.0.1"] + ([] if address == "0.0.0.0" else [address])
+    names = ["localhost", "127.0.0.1"] + ([] if address == EVERYWHERE else [address])
+    admin_tls = TlsFiles(settings.tls, "proxy-ui-api", names)
+    client_tls = TlsFiles(settings.tls, "internal", names)
     listeners = [
         Listener(
             admin_application(server),
             address,
             listening.port(4000),
-            server_context(settings.tls, "proxy-ui-api", names),
+            admin_tls.context,
         ),
         Listener(
             ClientApplication(server, transport, is_tls=False),
@@ -79,7 +81,7 @@ def assemble(
             ClientApplication(server, transport, is_tls=True),
             address,
             listening.port(settings.client_https_port),
-            server.information_systems_context(server_context(settings.tls, "internal", names)),
+            server.information_systems_context(client_tls.context),
         ),
         Listener(
             MessageApplication(server),
@@ -94,5 +96,6 @@ def assemble(
     tasks: list[Callable[[], Coroutine[Any, Any, None]]] = [
         lambda: configuration_client.keep_updating(server),
         lambda: keep_transport_fresh(transport),
+        lambda: keep_certificates_fresh([admin_tls, client_tls]),
     ]
     return server, listeners, tasks

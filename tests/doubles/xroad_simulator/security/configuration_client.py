@@ -11,7 +11,7 @@ import httpx
 from xroad_simulator.clock import now
 from xroad_simulator.global_configuration import (
     Anchor,
-    ConfigurationProblem,
+    ConfigurationError,
     Directory,
     Parameters,
     verify,
@@ -33,31 +33,31 @@ _TIMEOUT_SECONDS = 10
 def download(anchor: Anchor) -> tuple[Directory, bytes, str]:
     """A verified directory, the content that it names, and where they came from.
 
-    Sources are tried in the anchor's order; ConfigurationProblem if none gives a valid one.
+    Sources are tried in the anchor's order; ConfigurationError if none gives a valid one.
     """
-    problem = ConfigurationProblem("conf_download_failed", "the anchor names no source")
+    problem = ConfigurationError("conf_download_failed", "the anchor names no source")
     for url in anchor.download_urls:
         try:
             return (*_download_from(url, anchor), url)
-        except ConfigurationProblem as error:
+        except ConfigurationError as error:
             problem = error
         except httpx.HTTPError as error:
-            problem = ConfigurationProblem("conf_download_failed", f"{url}: {error}")
+            problem = ConfigurationError("conf_download_failed", f"{url}: {error}")
     raise problem
 
 
 def _download_from(url: str, anchor: Anchor) -> tuple[Directory, bytes]:
     address = urlsplit(url)
     # The content is signed: the transport needs no certificate (X-Road can check it as well).
-    with httpx.Client(verify=False, timeout=_TIMEOUT_SECONDS, trust_env=False) as http:
+    with httpx.Client(verify=False, timeout=_TIMEOUT_SECONDS, trust_env=False) as http:  # noqa: S501
         document = http.get(url, params={"version": "6"})
         if document.status_code != 200:
-            raise ConfigurationProblem("conf_download_failed", f"{url}: {document.status_code}")
+            raise ConfigurationError("conf_download_failed", f"{url}: {document.status_code}")
         directory = verify(document.content, anchor)
         content = http.get(f"{address.scheme}://{address.netloc}{directory.location}")
         if content.status_code != 200:
             # A new generation took its place between the two requests.
-            raise ConfigurationProblem("conf_download_failed", f"{directory.location} is gone")
+            raise ConfigurationError("conf_download_failed", f"{directory.location} is gone")
     directory.accept(content.content)
     return directory, content.content
 
@@ -69,16 +69,14 @@ def update(server: SecurityServer) -> bool:
         return False
     try:
         directory, content, url = download(anchor)
-    except ConfigurationProblem as problem:
+    except ConfigurationError as problem:
         server.last_problem = problem
         _LOG.warning("global configuration not updated: %s", problem)
         return False
     server.last_problem = None
     with server.store.transaction():
         server.store.put(
-            ConfigurationRecord(
-                content=content.decode(), expires=directory.expires, fetched_at=now(), url=url
-            )
+            ConfigurationRecord(content=content.decode(), expires=directory.expires, fetched_at=now(), url=url)
         )
         reconcile(server, directory.accept(content))
     return True
@@ -104,13 +102,8 @@ def reconcile(server: SecurityServer, parameters: Parameters) -> None:
         if new is certificate.status:
             continue
         _LOG.info("authentication certificate %s: %s", certificate.hash, new)
-        activates = (
-            new is CertificateStatus.REGISTERED
-            and server.settings.activate_authentication_certificate
-        )
-        server.store.put(
-            certificate.having(status=new, active=certificate.active or activates)
-        )
+        activates = new is CertificateStatus.REGISTERED and server.settings.activate_authentication_certificate
+        server.store.put(certificate.having(status=new, active=certificate.active or activates))
 
 
 def _client_status(client: ClientRecord, is_registered: bool) -> ClientStatus:
@@ -125,9 +118,7 @@ def _client_status(client: ClientRecord, is_registered: bool) -> ClientStatus:
     return client.status
 
 
-def _certificate_status(
-    certificate: CertificateRecord, is_registered: bool
-) -> CertificateStatus:
+def _certificate_status(certificate: CertificateRecord, is_registered: bool) -> CertificateStatus:
     if is_registered and certificate.status in (
         CertificateStatus.SAVED,
         CertificateStatus.REGISTRATION_IN_PROGRESS,
@@ -144,7 +135,7 @@ async def keep_updating(server: SecurityServer) -> None:
     while True:
         try:
             await asyncio.to_thread(update, server)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged; the loop must go on
             # The last configuration stays in use until it expires, as in X-Road.
             _LOG.exception("global configuration not updated")
         await asyncio.sleep(server.settings.update_interval)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from xroad_simulator.global_configuration import ConfigurationProblem
+from xroad_simulator.global_configuration import ConfigurationError
 from xroad_simulator.security.server import SecurityServer
 from xroad_simulator.security.transport import authentication_certificate
 
@@ -20,7 +20,7 @@ class HealthApplication:
         """Why messages can't move, None if they can."""
         try:
             self._server.configuration()
-        except ConfigurationProblem as problem:
+        except ConfigurationError as problem:
             return f"Global configuration is not valid: {problem}"
         if not self._server.token.is_logged_in:
             return "Authentication key is not available: the token is logged out"

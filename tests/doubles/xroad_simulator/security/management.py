@@ -16,17 +16,17 @@ from xroad_simulator import management_protocol
 from xroad_simulator.certificates import decode, der
 from xroad_simulator.errors import ApiError, conflict, internal_error
 from xroad_simulator.identifiers import ClientId, ServiceId
-from xroad_simulator.management_protocol import CertificateRegistration, ManagementFault
+from xroad_simulator.management_protocol import CertificateRegistration, ManagementError
 from xroad_simulator.security import message_client
-from xroad_simulator.security.message import MessageFault, Request
+from xroad_simulator.security.message import MessageError, Request
 from xroad_simulator.security.records import CertificateRecord, Usage
 from xroad_simulator.security.server import SecurityServer
-from xroad_simulator.software_token import TokenLoggedOut, sign
+from xroad_simulator.software_token import TokenLoggedOutError, sign
 
 _TIMEOUT_SECONDS = 30
 
 
-def _refusal(problem: ManagementFault) -> ApiError:
+def _refusal(problem: ManagementError) -> ApiError:
     return ApiError(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "management_request_sending_failed",
@@ -40,9 +40,7 @@ def _request_number(response: httpx.Response | bytes) -> int:
     return int(fields["requestId"])
 
 
-def register_certificate(
-    server: SecurityServer, certificate: CertificateRecord, address: str
-) -> int:
+def register_certificate(server: SecurityServer, certificate: CertificateRecord, address: str) -> int:
     """Send `authCertReg` to the registration service; returns the request's number.
 
     ApiError if the owner has no usable signing certificate or the central server refuses.
@@ -62,7 +60,7 @@ def register_certificate(
             authentication_signature=sign(server.private_key(certificate), text),
             signing_signature=sign(server.private_key(signing), text),
         )
-    except TokenLoggedOut:
+    except TokenLoggedOutError:
         raise conflict("token_not_active") from None
     content_type, body = request.encode()
     try:
@@ -77,7 +75,7 @@ def register_certificate(
                 headers={"Content-Type": content_type},
             )
         return _request_number(response)
-    except ManagementFault as problem:
+    except ManagementError as problem:
         raise _refusal(problem) from None
     except httpx.HTTPError as problem:
         raise internal_error("management_request_sending_failed", str(problem)) from None
@@ -106,9 +104,7 @@ def send(server: SecurityServer, operation: str, **fields: str) -> int:
     try:
         response = message_client.send_and_wait(server, request)
         return _request_number(response.body)
-    except MessageFault as problem:
-        raise internal_error(
-            "management_request_sending_failed", problem.type, problem.message
-        ) from None
-    except ManagementFault as problem:
+    except MessageError as problem:
+        raise internal_error("management_request_sending_failed", problem.type, problem.message) from None
+    except ManagementError as problem:
         raise _refusal(problem) from None

@@ -52,7 +52,7 @@ _NOT_FORWARDED = {
 }
 
 
-class MessageFault(Exception):
+class MessageError(Exception):
     """An error that X-Road itself makes. The type's prefix tells where it arose."""
 
     def __init__(self, type_: str, message: str, detail: str | None = None) -> None:
@@ -159,9 +159,7 @@ class Request:
             path=path,
             query=query,
             headers=tuple(
-                (name, value)
-                for name, value in headers
-                if name.lower() not in own | {"x-road-security-server"}
+                (name, value) for name, value in headers if name.lower() not in own | {"x-road-security-server"}
             ),
             body=body,
             security_server=None if pinned is None else ServerId.parse(pinned, "/"),
@@ -275,9 +273,7 @@ class Envelope:
         key: PrivateKey,
     ) -> Envelope:
         """Sign head and body."""
-        return cls(
-            content_type, head, body, Signature.make(certificate, key, cls._parts(head, body))
-        )
+        return cls(content_type, head, body, Signature.make(certificate, key, cls._parts(head, body)))
 
     @staticmethod
     def _parts(head: bytes, body: bytes) -> list[bytes]:
@@ -295,8 +291,7 @@ class Envelope:
             parts.append((REST_BODY, self.body))
         parts.append((SIGNATURE, self.signature.encode()))
         chunks = [
-            f"--{boundary}\r\ncontent-type:{kind}\r\n\r\n".encode() + data + b"\r\n"
-            for kind, data in parts
+            f"--{boundary}\r\ncontent-type:{kind}\r\n\r\n".encode() + data + b"\r\n" for kind, data in parts
         ]
         return (
             f"multipart/mixed; boundary={boundary}",
@@ -325,7 +320,7 @@ class Envelope:
 __all__ = [
     "Envelope",
     "InvalidSignature",
-    "MessageFault",
+    "MessageError",
     "Request",
     "Response",
     "Signature",

@@ -16,21 +16,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xroad_simulator import management_protocol
 from xroad_simulator.certificates import (
-    CertificateProblem,
+    CertificateError,
     decode,
     fingerprint,
     is_signing,
     parse_certificate,
     signing_member,
 )
-from xroad_simulator.global_configuration import ConfigurationProblem, Parameters
+from xroad_simulator.global_configuration import ConfigurationError, Parameters
 from xroad_simulator.identifiers import ClientId, ServerId, ServiceId
 from xroad_simulator.listeners import PEER_CERTIFICATE
-from xroad_simulator.management_protocol import ManagementFault
+from xroad_simulator.management_protocol import ManagementError
 from xroad_simulator.security.message import (
     REST_RESPONSE,
     Envelope,
-    MessageFault,
+    MessageError,
     Request,
     Response,
     forwarded,
@@ -45,7 +45,7 @@ from xroad_simulator.security.records import (
 )
 from xroad_simulator.security.server import SecurityServer
 from xroad_simulator.security.transport import Connection, Transport, check_peer
-from xroad_simulator.software_token import TokenLoggedOut
+from xroad_simulator.software_token import TokenLoggedOutError
 
 _LOG = logging.getLogger(__name__)
 _SIDE = "Server.ClientProxy"
@@ -58,16 +58,16 @@ def send_and_wait(server: SecurityServer, request: Request) -> Response:
 
 
 async def send(server: SecurityServer, transport: Transport, request: Request) -> Response:
-    """Sign, log, send, check and log the answer; MessageFault if any of that fails."""
+    """Sign, log, send, check and log the answer; MessageError if any of that fails."""
     try:
         parameters = server.configuration()
-    except ConfigurationProblem as problem:
-        raise MessageFault(f"{_SIDE}.OutdatedGlobalConf", str(problem)) from problem
+    except ConfigurationError as problem:
+        raise MessageError(f"{_SIDE}.OutdatedGlobalConf", str(problem)) from problem
     envelope = _seal(server, request)
     addresses = _addresses(server, parameters, request)
     context = transport.refresh()
     if context is None:
-        raise MessageFault(
+        raise MessageError(
             f"{_SIDE}.SslAuthenticationFailed",
             "Security server has no valid authentication certificate",
         )
@@ -76,9 +76,9 @@ async def send(server: SecurityServer, transport: Transport, request: Request) -
     try:
         connection = await Connection.open(addresses, context)
     except ssl.SSLError as error:
-        raise MessageFault(f"{_SIDE}.SslAuthenticationFailed", str(error)) from error
+        raise MessageError(f"{_SIDE}.SslAuthenticationFailed", str(error)) from error
     except (OSError, TimeoutError) as error:
-        raise MessageFault(
+        raise MessageError(
             f"{_SIDE}.NetworkError",
             f"Could not connect to any target host ({', '.join(h for h, _ in addresses)}): {error}",
         ) from error
@@ -90,9 +90,9 @@ async def send(server: SecurityServer, transport: Transport, request: Request) -
             connection.post(addresses[0][0], content_type, body), server.settings.client_timeout
         )
     except TimeoutError as error:
-        raise MessageFault(f"{_SIDE}.NetworkError", "The provider didn't answer in time") from error
+        raise MessageError(f"{_SIDE}.NetworkError", "The provider didn't answer in time") from error
     except (OSError, ssl.SSLError) as error:
-        raise MessageFault(f"{_SIDE}.NetworkError", str(error)) from error
+        raise MessageError(f"{_SIDE}.NetworkError", str(error)) from error
     finally:
         await connection.close()
     sealed = _open(server, request, status, answer_type, answer)
@@ -103,26 +103,24 @@ async def send(server: SecurityServer, transport: Transport, request: Request) -
 def _seal(server: SecurityServer, request: Request) -> Envelope:
     record = server.active_certificate(Usage.SIGNING, request.client)
     if record is None:
-        raise MessageFault(
+        raise MessageError(
             f"{_SIDE}.CannotCreateSignature",
             f"Member '{request.client.member}' has no suitable certificates",
         )
     try:
         key = server.private_key(record)
-    except TokenLoggedOut as error:
-        raise MessageFault(f"{_SIDE}.TokenNotActive", "The token is logged out") from error
+    except TokenLoggedOutError as error:
+        raise MessageError(f"{_SIDE}.TokenNotActive", "The token is logged out") from error
     certificate = decode(record.certificate)
     return Envelope.seal(request.content_type, request.head(), request.body, certificate, key)
 
 
-def _addresses(
-    server: SecurityServer, parameters: Parameters, request: Request
-) -> list[tuple[str, int]]:
+def _addresses(server: SecurityServer, parameters: Parameters, request: Request) -> list[tuple[str, int]]:
     hosts = parameters.servers_of(request.service.client)
     if request.security_server is not None:
         hosts = [host for host in hosts if host.id == str(request.security_server)]
     if not hosts:
-        raise MessageFault(
+        raise MessageError(
             f"{_SIDE}.UnknownMember",
             f"Could not find addresses for service provider '{request.service.client}'",
         )
@@ -133,60 +131,52 @@ def _addresses(
 def _check_provider(parameters: Parameters, provider: ClientId, peers: list[str]) -> None:
     hosts = {host.id for host in parameters.servers_of(provider)}
     if not hosts.intersection(peers):
-        raise MessageFault(
+        raise MessageError(
             f"{_SIDE}.SslAuthenticationFailed",
             f"Client '{provider}' is not registered at security server {', '.join(peers)}",
         )
 
 
-def _open(
-    server: SecurityServer, request: Request, status: int, content_type: str, answer: bytes
-) -> Envelope:
-    """The provider's message, its signature checked; MessageFault if it is a fault or is wrong."""
+def _open(server: SecurityServer, request: Request, status: int, content_type: str, answer: bytes) -> Envelope:
+    """The provider's message, its signature checked; MessageError if it is a fault or is wrong."""
     if content_type.startswith("text/xml"):
         try:
             management_protocol.read_envelope(answer)
-        except ManagementFault as fault:
+        except ManagementError as fault:
             text, _, detail = fault.text.rpartition(" | ")
-            raise MessageFault(fault.code, text, detail) from None
+            raise MessageError(fault.code, text, detail) from None
+    if status != HTTPStatus.OK:
+        raise MessageError(f"{_SIDE}.InvalidMessage", f"The provider's server answered {status}")
     try:
-        if status != HTTPStatus.OK:
-            raise ValueError(f"status {status}")
         sealed = Envelope.decode(content_type, answer)
         response = Response.parse(sealed.head, sealed.body)
-        if sealed.content_type != REST_RESPONSE:
-            raise ValueError(sealed.content_type)
     except ValueError as error:
-        raise MessageFault(f"{_SIDE}.InvalidMessage", str(error)) from error
+        raise MessageError(f"{_SIDE}.InvalidMessage", str(error)) from error
+    if sealed.content_type != REST_RESPONSE:
+        raise MessageError(f"{_SIDE}.InvalidMessage", f"Unexpected part {sealed.content_type}")
     check_signature(server, sealed, request.service.client, _SIDE)
     if response.header("X-Road-Request-Hash") != request.hash():
-        raise MessageFault(
+        raise MessageError(
             f"{_SIDE}.InconsistentResponse",
             "Request hash from the response does not match the request",
         )
     return sealed
 
 
-def check_signature(
-    server: SecurityServer, sealed: Envelope, signer: ClientId, side: str
-) -> None:
-    """MessageFault unless a member's certificate of an approved CA signed the message."""
+def check_signature(server: SecurityServer, sealed: Envelope, signer: ClientId, side: str) -> None:
+    """MessageError unless a member's certificate of an approved CA signed the message."""
     certificate = sealed.signature.certificate
     try:
         sealed.verify()
         if not is_signing(certificate) or not server.is_issued_by_approved(certificate):
-            raise MessageFault(
-                f"{side}.InvalidSignatureValue", "Signing certificate is not of an approved CA"
-            )
+            raise MessageError(f"{side}.InvalidSignatureValue", "Signing certificate is not of an approved CA")
         member = signing_member(certificate, signer.instance)
     except InvalidSignature as error:
-        raise MessageFault(
-            f"{side}.InvalidSignatureValue", "Signature does not match the message"
-        ) from error
-    except CertificateProblem as error:
-        raise MessageFault(f"{side}.IncorrectCertificate", str(error)) from error
+        raise MessageError(f"{side}.InvalidSignatureValue", "Signature does not match the message") from error
+    except CertificateError as error:
+        raise MessageError(f"{side}.IncorrectCertificate", str(error)) from error
     if member != signer.member:
-        raise MessageFault(
+        raise MessageError(
             f"{side}.InvalidSignatureValue",
             "Name in certificate does not match name in message",
         )
@@ -208,24 +198,23 @@ class ClientApplication:
         answer: ASGIApp
         try:
             answer = await self._answer(http)
-        except MessageFault as fault:
+        except MessageError as fault:
             answer = _fault_response(fault)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a fault
             _LOG.exception("request failed")
-            answer = _fault_response(MessageFault(f"{_SIDE}.InternalError", type(error).__name__))
+            answer = _fault_response(MessageError(f"{_SIDE}.InternalError", type(error).__name__))
         await answer(scope, receive, send_)
 
     async def _answer(self, http: HttpRequest) -> HttpResponse:
         raw = bytes(http.scope["raw_path"]).decode("ascii").partition("?")[0]
         if not raw.startswith(_PREFIX):
-            raise MessageFault("Client.BadRequest", "The address doesn't begin with /r1/")
+            raise MessageError("Client.BadRequest", "The address doesn't begin with /r1/")
         request = self._read(http, raw, await http.body())
         self._check_client(http, request.client)
         response = await send(self._server, self._transport, request)
         made = HttpResponse(response.body, status_code=response.status)
         made.raw_headers = [
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in response.headers
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers
         ]
         made.raw_headers.append((b"content-length", str(len(response.body)).encode()))
         return made
@@ -234,14 +223,14 @@ class ClientApplication:
         parts = raw.removeprefix(_PREFIX).split("/")
         caller = http.headers.get("x-road-client")
         if not caller:
-            raise MessageFault("Client.BadRequest", "Required header X-Road-Client is missing")
+            raise MessageError("Client.BadRequest", "Required header X-Road-Client is missing")
         try:
             client = ClientId.parse(caller, "/")
             service = self._service(parts)
             pinned = http.headers.get("x-road-security-server")
             security_server = None if pinned is None else ServerId.parse(pinned, "/")
         except ValueError as error:
-            raise MessageFault("Client.BadRequest", str(error)) from error
+            raise MessageError("Client.BadRequest", str(error)) from error
         rest = parts[len(service.client.parts) + 1 :]
         headers = [
             (name, value)
@@ -275,11 +264,11 @@ class ClientApplication:
     def _check_client(self, http: HttpRequest, client: ClientId) -> None:
         record = self._server.store.get(ClientRecord, str(client))
         if record is None or record.status is not ClientStatus.REGISTERED:
-            raise MessageFault(f"{_SIDE}.UnknownMember", f"Client '{client}' not found")
+            raise MessageError(f"{_SIDE}.UnknownMember", f"Client '{client}' not found")
         if record.connection_type is ConnectionType.HTTP:
             return
         if not self._is_tls:
-            raise MessageFault(
+            raise MessageError(
                 f"{_SIDE}.SslAuthenticationFailed",
                 f"Client (INFORMATION SYSTEM) of '{client}' made a plaintext connection",
             )
@@ -287,12 +276,12 @@ class ClientApplication:
             shown = http.scope.get(PEER_CERTIFICATE)
             hash_ = "" if shown is None else fingerprint(parse_certificate(shown))
             if self._server.store.get(TlsCertificateRecord, f"{record.id}|{hash_}") is None:
-                raise MessageFault(
+                raise MessageError(
                     f"{_SIDE}.SslAuthenticationFailed",
                     f"Client '{client}' did not show a TLS certificate that it has registered",
                 )
 
 
-def _fault_response(fault: MessageFault) -> JSONResponse:
+def _fault_response(fault: MessageError) -> JSONResponse:
     _LOG.warning("%s [%s]", fault, fault.detail)
     return JSONResponse(fault.body(), fault.status, headers={"X-Road-Error": fault.type})

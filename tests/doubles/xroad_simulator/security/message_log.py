@@ -88,8 +88,5 @@ class MessageLog:
                 (message_id,),
             ).fetchall()
         return [
-            Entry(
-                row[0], datetime.fromisoformat(row[1]), Side(row[2]), bool(row[3]), *row[4:7]
-            )
-            for row in rows
+            Entry(row[0], datetime.fromisoformat(row[1]), Side(row[2]), bool(row[3]), *row[4:7]) for row in rows
         ]

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from xroad_simulator import management_protocol
 from xroad_simulator.certificates import decode, der
-from xroad_simulator.global_configuration import ConfigurationProblem
+from xroad_simulator.global_configuration import ConfigurationError
 from xroad_simulator.identifiers import ClientId
 from xroad_simulator.listeners import PEER_CERTIFICATE
 from xroad_simulator.security.message import (
@@ -22,7 +22,7 @@ from xroad_simulator.security.message import (
     REST_RESPONSE,
     SOAP,
     Envelope,
-    MessageFault,
+    MessageError,
     Request,
     Response,
     forwarded,
@@ -39,7 +39,7 @@ from xroad_simulator.security.records import (
 )
 from xroad_simulator.security.server import SecurityServer
 from xroad_simulator.security.transport import check_peer
-from xroad_simulator.software_token import TokenLoggedOut
+from xroad_simulator.software_token import TokenLoggedOutError
 
 _LOG = logging.getLogger(__name__)
 _SIDE = "Server.ServerProxy"
@@ -60,17 +60,13 @@ class MessageApplication:
         http = HttpRequest(scope, receive)
         try:
             content_type, body = await self._answer(http)
-        except MessageFault as fault:
+        except MessageError as fault:
             content_type, body = _fault(fault)
-        except ConfigurationProblem as problem:
-            content_type, body = _fault(
-                MessageFault(f"{_SIDE}.OutdatedGlobalConf", str(problem))
-            )
-        except Exception as error:
+        except ConfigurationError as problem:
+            content_type, body = _fault(MessageError(f"{_SIDE}.OutdatedGlobalConf", str(problem)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a fault
             _LOG.exception("message failed")
-            content_type, body = _fault(
-                MessageFault(f"{_SIDE}.InternalError", type(error).__name__)
-            )
+            content_type, body = _fault(MessageError(f"{_SIDE}.InternalError", type(error).__name__))
         answer = HttpResponse(body, headers={"content-type": content_type})
         await answer(scope, receive, send)
 
@@ -78,11 +74,11 @@ class MessageApplication:
         peers = check_peer(self._server, http.scope.get(PEER_CERTIFICATE), "ServerProxy")
         try:
             sealed = Envelope.decode(http.headers.get("content-type", ""), await http.body())
-            if sealed.content_type not in (REST_REQUEST, SOAP):
-                raise ValueError(sealed.content_type)
             request = Request.parse(sealed.content_type, sealed.head, sealed.body)
         except ValueError as error:
-            raise MessageFault(f"{_SIDE}.InvalidMessage", str(error)) from error
+            raise MessageError(f"{_SIDE}.InvalidMessage", str(error)) from error
+        if sealed.content_type not in (REST_REQUEST, SOAP):
+            raise MessageError(f"{_SIDE}.InvalidMessage", f"Unexpected part {sealed.content_type}")
         self._check_sender(request.client, peers)
         check_signature(self._server, sealed, request.client, _SIDE)
         service = self._find_service(request)
@@ -97,7 +93,7 @@ class MessageApplication:
         """The certificate that the peer showed must be of a server that represents the client."""
         hosts = {host.id for host in self._server.configuration().servers_of(client)}
         if not hosts.intersection(peers):
-            raise MessageFault(
+            raise MessageError(
                 f"{_SIDE}.SslAuthenticationFailed",
                 f"Client '{client}' is not registered at security server {', '.join(peers)}",
             )
@@ -106,15 +102,13 @@ class MessageApplication:
         store, provider = self._server.store, request.service.client
         client = store.get(ClientRecord, str(provider))
         if client is None or client.status is not ClientStatus.REGISTERED:
-            raise MessageFault(f"{_SIDE}.UnknownMember", f"Client '{provider}' not found")
+            raise MessageError(f"{_SIDE}.UnknownMember", f"Client '{provider}' not found")
         service = store.get(ServiceRecord, f"{provider}|{request.service.code}")
         if service is None:
-            raise MessageFault(
-                f"{_SIDE}.UnknownService", f"Unknown service: {request.service}"
-            )
+            raise MessageError(f"{_SIDE}.UnknownService", f"Unknown service: {request.service}")
         description = self._server.description(service.description)
         if description.disabled:
-            raise MessageFault(
+            raise MessageError(
                 f"{_SIDE}.ServiceDisabled",
                 f"Service {request.service} is disabled: {description.disabled_notice}",
             )
@@ -122,18 +116,12 @@ class MessageApplication:
 
     def _check_rights(self, request: Request, service: ServiceRecord) -> None:
         subjects = self._server.subjects_of(request.client)
-        rights = {
-            endpoint
-            for endpoint, subject in self._server.rights_to(service)
-            if subject in subjects
-        }
+        rights = {endpoint for endpoint, subject in self._server.rights_to(service) if subject in subjects}
         if not any(
             endpoint.id in rights and matches(endpoint, request.method, request.path)
             for endpoint in self._server.endpoints_of(service)
         ):
-            raise MessageFault(
-                f"{_SIDE}.AccessDenied", f"Request is not allowed: {request.service}"
-            )
+            raise MessageError(f"{_SIDE}.AccessDenied", f"Request is not allowed: {request.service}")
 
     def _context(self, service: ServiceRecord) -> ssl.SSLContext | bool:
         """System trust and the client's own list, or no check where the service wants none."""
@@ -161,14 +149,10 @@ class MessageApplication:
                 follow_redirects=False,
                 trust_env=False,
             ) as http:
-                answer = await http.request(
-                    request.method, url, headers=headers, content=request.body or None
-                )
+                answer = await http.request(request.method, url, headers=headers, content=request.body or None)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             host = urlsplit(service.url).netloc
-            raise MessageFault(
-                f"{_SIDE}.ServiceFailed.NetworkError", f"{host}: {error}"
-            ) from error
+            raise MessageError(f"{_SIDE}.ServiceFailed.NetworkError", f"{host}: {error}") from error
         own = (
             ("X-Road-Client", request.client.path),
             ("X-Road-Service", request.service.path),
@@ -176,24 +160,20 @@ class MessageApplication:
             ("X-Road-Request-Id", request.request_id),
             ("X-Road-Request-Hash", request.hash()),
         )
-        return Response(
-            answer.status_code, (*own, *forwarded(answer.headers.multi_items())), answer.content
-        )
+        return Response(answer.status_code, (*own, *forwarded(answer.headers.multi_items())), answer.content)
 
     def _seal(self, request: Request, response: Response) -> Envelope:
         record = self._server.active_certificate(Usage.SIGNING, request.service.client)
         if record is None:
-            raise MessageFault(
+            raise MessageError(
                 f"{_SIDE}.CannotCreateSignature",
                 f"Member '{request.service.client.member}' has no suitable certificates",
             )
         try:
             key = self._server.private_key(record)
-        except TokenLoggedOut as error:
-            raise MessageFault(f"{_SIDE}.TokenNotActive", "The token is logged out") from error
-        return Envelope.seal(
-            REST_RESPONSE, response.head(), response.body, decode(record.certificate), key
-        )
+        except TokenLoggedOutError as error:
+            raise MessageError(f"{_SIDE}.TokenNotActive", "The token is logged out") from error
+        return Envelope.seal(REST_RESPONSE, response.head(), response.body, decode(record.certificate), key)
 
 
 def _system_trust() -> ssl.SSLContext:
@@ -202,7 +182,7 @@ def _system_trust() -> ssl.SSLContext:
     return context
 
 
-def _fault(fault: MessageFault) -> tuple[str, bytes]:
+def _fault(fault: MessageError) -> tuple[str, bytes]:
     _LOG.warning("%s [%s]", fault, fault.detail)
     return "text/xml", management_protocol.fault(fault.type, f"{fault.message} | {fault.detail}")
 

@@ -21,7 +21,7 @@ _OBJECT_IDS = {
 }
 
 
-class InvalidSubject(Exception):
+class SubjectError(Exception):
     """A subject that the profile doesn't allow."""
 
 
@@ -66,20 +66,20 @@ def fields(usage: Usage, member: ClientId, member_name: str) -> list[Field]:
 
 
 def subject(wanted: list[Field], values: Mapping[str, str]) -> x509.Name:
-    """The subject's name; InvalidSubject for a missing, unknown or malformed value.
+    """The subject's name; SubjectError for a missing, unknown or malformed value.
 
     Read-only fields have the profile's value, whatever the caller sends.
     """
     unknown = set(values) - {field.id for field in wanted} - {"subjectAltName"}
     if unknown:
-        raise InvalidSubject(f"unknown field {sorted(unknown)[0]}")
+        raise SubjectError(f"unknown field {min(unknown)}")
     attributes = []
     for field in wanted:
         value = field.default if field.read_only else values.get(field.id, "").strip()
         if field.required and not value:
-            raise InvalidSubject(f"field {field.id} is missing its value")
+            raise SubjectError(f"field {field.id} is missing its value")
         try:
             attributes.append(x509.NameAttribute(_OBJECT_IDS[field.id], value))
         except ValueError as error:
-            raise InvalidSubject(f"field {field.id}: {error}") from error
+            raise SubjectError(f"field {field.id}: {error}") from error
     return x509.Name(attributes)

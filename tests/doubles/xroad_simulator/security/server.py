@@ -15,13 +15,13 @@ from fastapi import Depends, Request
 
 from xroad_simulator.authentication import Accounts, Gate, Role
 from xroad_simulator.certificates import decode, der, is_current, issuer_among
+from xroad_simulator.clock import now
 from xroad_simulator.errors import ApiError, bad_request, conflict, internal_error, not_found
 from xroad_simulator.global_configuration import (
     Anchor,
-    ConfigurationProblem,
+    ConfigurationError,
     Parameters,
 )
-from xroad_simulator.clock import now
 from xroad_simulator.identifiers import ClientId, ServerId, ServiceId
 from xroad_simulator.security.records import (
     AccessRightRecord,
@@ -67,7 +67,7 @@ class SecurityServer:
             settings.key_management_whitelist,
             settings.regular_whitelist,
         )
-        self.last_problem: ConfigurationProblem | None = None
+        self.last_problem: ConfigurationError | None = None
         """Why the last fetch of the configuration failed, None if it didn't."""
         self._information_systems: ssl.SSLContext | None = None
         self._parameters: tuple[datetime, Parameters] | None = None
@@ -103,12 +103,12 @@ class SecurityServer:
         return None if record is None else Anchor.parse(base64.b64decode(record.content))
 
     def configuration(self) -> Parameters:
-        """The global configuration; ConfigurationProblem without one that is valid now."""
+        """The global configuration; ConfigurationError without one that is valid now."""
         record = self.store.get(ConfigurationRecord, "configuration")
         if record is None:
-            raise ConfigurationProblem("global_conf_not_available", "nothing was fetched yet")
+            raise ConfigurationError("global_conf_not_available", "nothing was fetched yet")
         if now() > record.expires:
-            raise ConfigurationProblem("OutdatedGlobalConf", f"expired {record.expires}")
+            raise ConfigurationError("OutdatedGlobalConf", f"expired {record.expires}")
         if self._parameters is None or self._parameters[0] != record.fetched_at:
             parsed = Parameters.model_validate_json(record.content)
             self._parameters = (record.fetched_at, parsed)
@@ -118,7 +118,7 @@ class SecurityServer:
         """The global configuration, for operations of the admin API: 500 without one."""
         try:
             return self.configuration()
-        except ConfigurationProblem as problem:
+        except ConfigurationError as problem:
             code = "global_conf_outdated" if "Outdated" in problem.code else problem.code
             raise internal_error(code, problem.detail) from None
 
@@ -233,7 +233,7 @@ class SecurityServer:
         return None
 
     def private_key(self, record: CertificateRecord) -> PrivateKey:
-        """The key of a certificate; TokenLoggedOut without a PIN."""
+        """The key of a certificate; TokenLoggedOutError without a PIN."""
         key = self.store.get(KeyRecord, record.key_id)
         if key is None:
             raise ApiError(HTTPStatus.NOT_FOUND, "key_not_found", (record.key_id,))
@@ -267,9 +267,7 @@ class SecurityServer:
             if str(client) in group.members
         }
         subjects |= {
-            str(place.group)
-            for place in self.store.all(LocalGroupMemberRecord)
-            if place.client == str(client)
+            str(place.group) for place in self.store.all(LocalGroupMemberRecord) if place.client == str(client)
         }
         return subjects
 

@@ -40,7 +40,7 @@ class Described:
 def _fetch(url: str, code: str) -> bytes:
     # X-Road trusts any certificate here: the description is shown to a person before it is used.
     try:
-        with httpx.Client(verify=False, timeout=_TIMEOUT_SECONDS, trust_env=False) as http:
+        with httpx.Client(verify=False, timeout=_TIMEOUT_SECONDS, trust_env=False) as http:  # noqa: S501
             response = http.get(url)
     except httpx.HTTPError as error:
         raise bad_request(code, f"{url}: {error}") from None
@@ -52,9 +52,7 @@ def _fetch(url: str, code: str) -> bytes:
 def read_wsdl(url: str) -> list[Described]:
     """The operations of a WSDL; ApiError if it can't be had or read."""
     try:
-        operations, address = management_protocol.read_description(
-            _fetch(url, "wsdl_download_failed")
-        )
+        operations, address = management_protocol.read_description(_fetch(url, "wsdl_download_failed"))
     except ValueError as error:
         raise bad_request("invalid_wsdl", str(error)) from None
     return [Described(code=operation, url=address) for operation in operations]

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from xroad_simulator.certificates import decode, der, encode, is_authentication, parse_certificate
-from xroad_simulator.global_configuration import ConfigurationProblem, Parameters
-from xroad_simulator.security.message import MessageFault
+from xroad_simulator.global_configuration import ConfigurationError, Parameters
+from xroad_simulator.security.message import MessageError
 from xroad_simulator.security.records import CertificateRecord, Usage
 from xroad_simulator.security.server import SecurityServer
-from xroad_simulator.software_token import PrivateKey, TokenLoggedOut
+from xroad_simulator.software_token import PrivateKey, TokenLoggedOutError
 
 _CONNECT_SECONDS = 10
 _MAXIMUM_BYTES = 64 * 1024 * 1024
@@ -40,9 +40,7 @@ def _load_identity(
 ) -> None:
     """Give a context its certificate. OpenSSL reads files only: the key is encrypted in its."""
     password = secrets.token_hex(32)
-    pem = key.private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password.encode())
-    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password.encode()))
     with tempfile.NamedTemporaryFile(dir=directory) as file:
         file.write(certificate.public_bytes(Encoding.PEM) + pem)
         file.flush()
@@ -78,7 +76,7 @@ class Transport:
         record = authentication_certificate(self._server)
         try:
             authorities = self._server.configuration().authorities()
-        except ConfigurationProblem:
+        except ConfigurationError:
             return None
         if record is None or not self._server.token.is_logged_in:
             return None
@@ -87,7 +85,7 @@ class Transport:
             return self._outgoing
         try:
             key = self._server.private_key(record)
-        except TokenLoggedOut:
+        except TokenLoggedOutError:
             return None
         certificate = decode(record.certificate)
         outgoing = self._context(ssl.PROTOCOL_TLS_CLIENT)
@@ -104,26 +102,24 @@ def servers_with_certificate(parameters: Parameters, certificate: bytes) -> list
     """Identifiers of the servers to which an authentication certificate is registered."""
     encoded = encode(parse_certificate(certificate))
     return [
-        server.id
-        for server in parameters.security_servers
-        if encoded in server.authentication_certificates
+        server.id for server in parameters.security_servers if encoded in server.authentication_certificates
     ]
 
 
 def check_peer(server: SecurityServer, certificate: bytes | None, side: str) -> list[str]:
-    """Identifiers of the peer's server; MessageFault if the peer's certificate isn't good.
+    """Identifiers of the peer's server; MessageError if the peer's certificate isn't good.
 
     `side` is `ClientProxy` or `ServerProxy`: who is checking.
     """
     failed = f"Server.{side}.SslAuthenticationFailed"
     if certificate is None:
-        raise MessageFault(failed, "Security server has no valid authentication certificate")
+        raise MessageError(failed, "Security server has no valid authentication certificate")
     parsed = parse_certificate(certificate)
     if not is_authentication(parsed) or not server.is_issued_by_approved(parsed):
-        raise MessageFault(failed, "Peer certificate is not issued by an approved CA")
+        raise MessageError(failed, "Peer certificate is not issued by an approved CA")
     identifiers = servers_with_certificate(server.configuration(), certificate)
     if not identifiers:
-        raise MessageFault(failed, "Peer certificate is not registered to any security server")
+        raise MessageError(failed, "Peer certificate is not registered to any security server")
     return identifiers
 
 
@@ -135,9 +131,7 @@ class Connection:
         self._writer = writer
 
     @classmethod
-    async def open(
-        cls, addresses: Sequence[tuple[str, int]], context: ssl.SSLContext
-    ) -> Connection:
+    async def open(cls, addresses: Sequence[tuple[str, int]], context: ssl.SSLContext) -> Connection:
         """Connect to whichever address answers first; OSError or ssl.SSLError if none does."""
         attempts = [
             asyncio.create_task(
