@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,7 @@ def test_a_request_travels_to_the_registry_and_back(browser: Any, exchange: Exch
     assert request.headers["X-Road-Id"] in text
     assert "Dossou" in text
     assert "Date de naissance" in text
+    assert "1 mai 1990" in text
 
 
 @pytest.mark.parametrize(
@@ -127,11 +130,74 @@ def test_the_log_holds_no_identifier_and_no_record(
     browser: Any, exchange: Exchange, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not in the portal's own entry, nor in the HTTP client's."""
-    browser.post(FORM, {"identifier": "BJ-2024-000001"})
+    from portal.journal import Lines
 
-    assert exchange.requests[0].headers["X-Road-Id"] in caplog.text
-    assert "BJ-2024-000001" not in caplog.text
-    assert "Dossou" not in caplog.text
+    browser.post(FORM, {"identifier": "BJ-2024-000001"})
+    lines = "\n".join(Lines().format(record) for record in caplog.records)
+
+    assert exchange.requests[0].headers["X-Road-Id"] in lines
+    assert "BJ-2024-000001" not in lines
+    assert "Dossou" not in lines
+
+
+def test_nothing_is_asked_that_cannot_be_recorded(
+    browser: Any, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the database away the visitor reads so, and no registry is asked."""
+    from django.db import OperationalError
+
+    from portal.models import Question
+
+    def away(**_: object) -> None:
+        raise OperationalError("password authentication failed")
+
+    monkeypatch.setattr(Question.objects, "create", away)
+    page = browser.post(FORM, {"identifier": "BJ-2024-000001"})
+
+    assert page.status_code == 503
+    assert "ne peut pas enregistrer" in page.content.decode()
+    assert "password" not in page.content.decode()
+    assert exchange.requests == []
+
+
+def test_an_answer_is_shown_even_if_its_end_cannot_be_kept(
+    browser: Any, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it was asked is kept already."""
+    from django.db import OperationalError
+
+    from portal.models import Question
+
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError
+
+    def lose_database(request: httpx.Request) -> httpx.Response:
+        monkeypatch.setattr(Question, "save", away)
+        return httpx.Response(200, json={"number": "BJ-2024-000001"})
+
+    exchange.answer = lose_database
+
+    assert browser.post(FORM, {"identifier": "BJ-2024-000001"}).status_code == 200
+
+
+def test_the_unreachable_administration_is_named_and_nothing_typed_is_lost(
+    browser: Any, exchange: Exchange
+) -> None:
+    """The form still holds the number."""
+    exchange.answer = lambda _: httpx.Response(503)
+    page = browser.post(FORM, {"identifier": "BJ-2024-000042"}).content.decode()
+
+    assert "Administration concernée : État civil" in page
+    assert 'value="BJ-2024-000042"' in page
+
+
+def test_records_are_escaped(browser: Any, exchange: Exchange) -> None:
+    """A registry can't put markup on the page, by a value or by a field's name."""
+    exchange.answer = lambda _: httpx.Response(200, json={"<b>name</b>": "<script>alert(1)</script>"})
+    page = browser.post(FORM, {"identifier": "X1"}).content.decode()
+
+    assert "<script" not in page
+    assert "<b>" not in page
 
 
 def test_another_visitor_sees_nothing_of_it(browser: Any, exchange: Exchange) -> None:
@@ -150,7 +216,61 @@ def test_forged_requests_are_refused() -> None:
 
     client = Client(enforce_csrf_checks=True, headers={"Host": "portal.test", "X-Forwarded-Proto": "https"})
 
-    assert client.post(FORM, {"identifier": "X1"}).status_code == 403
+    page = client.post(FORM, {"identifier": "X1"})
+
+    assert page.status_code == 403
+    assert "Formulaire expiré" in page.content.decode()
+
+
+def test_oversized_forms_are_refused(browser: Any, exchange: Exchange) -> None:
+    """A form holds one number."""
+    page = browser.post(FORM, {"identifier": "X1", "more": "x" * 20_000})
+
+    assert page.status_code == 400
+    assert "Demande incomprise" in page.content.decode()
+    assert exchange.requests == []
+
+
+def test_an_error_of_the_portal_shows_no_cause(
+    browser: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The page says sorry; the log names kind and place."""
+    from portal import views
+    from portal.journal import Lines
+
+    def failing(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(views, "offers", failing)
+    browser.raise_request_exception = False
+    page = browser.get("/fr/")
+    lines = [Lines().format(record) for record in caplog.records if record.exc_info]
+
+    assert page.status_code == 500
+    assert "Service interrompu" in page.content.decode()
+    assert "secret" not in page.content.decode() + str(lines)
+    assert json.loads(lines[0])["error"] == "RuntimeError"
+
+
+def test_a_foreign_host_name_is_refused(browser: Any) -> None:
+    """Links can't be made to lead elsewhere."""
+    page = browser.get("/fr/", headers={"Host": "elsewhere.test"})
+
+    assert page.status_code == 400
+    assert "Demande incomprise" in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "other"),
+    [
+        ("/fr/services/birth-records/", "/en/services/birth-records/"),
+        ("/en/demandes/", "/fr/demandes/"),
+        ("/fr/unheard-of/", "/en/"),
+    ],
+)
+def test_the_language_changes_on_the_same_page(browser: Any, path: str, other: str) -> None:
+    """Nobody is thrown back to the first page."""
+    assert f'href="{other}"' in browser.get(path).content.decode()
 
 
 def test_headers_protect_the_visitor(browser: Any) -> None:
@@ -161,6 +281,27 @@ def test_headers_protect_the_visitor(browser: Any) -> None:
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Cache-Control"] == "no-store"
+    assert headers["Strict-Transport-Security"] == "max-age=31536000"
+    assert headers["Referrer-Policy"] == "same-origin"
+
+
+def test_cookies_are_closed(browser: Any, exchange: Exchange) -> None:
+    """Neither scripts nor plain HTTP can read them."""
+    browser.get(FORM)
+    browser.post(FORM, {"identifier": "X1"})
+
+    assert {"csrftoken", "sessionid"} == set(browser.cookies)
+    for cookie in browser.cookies.values():
+        assert cookie["httponly"]
+        assert cookie["secure"]
+        assert cookie["samesite"] == "Lax"
+
+
+def test_static_files_are_served_with_the_page(browser: Any) -> None:
+    """The style's address changes with its content."""
+    (address,) = re.findall(r'href="(/static/portal/style\.css\?\w{12})"', browser.get("/fr/").content.decode())
+
+    assert address
 
 
 def test_unknown_pages_and_services_are_404(browser: Any) -> None:

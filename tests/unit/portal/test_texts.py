@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from gettext import GNUTranslations
 from pathlib import Path
@@ -14,19 +15,42 @@ FOLDER = Path(portal.__file__).parent
 CATALOGUE = FOLDER / "locale/en/LC_MESSAGES"
 
 
-def test_every_marked_text_is_translated() -> None:
-    """Texts marked in templates and modules stand in the catalogue with a translation."""
+def _marked() -> set[str]:
+    """French texts marked for translation in templates and modules."""
     marked = set()
     for path in FOLDER.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         marked |= {a or b for a, b in re.findall(r"{% translate (?:\"([^\"]+)\"|'([^']+)') %}", text)}
+        for block in re.findall(r"{% blocktranslate.*?%}(.*?){% endblocktranslate %}", text):
+            marked.add(re.sub(r"{{ (\w+) }}", r"%(\1)s", block))
     for path in FOLDER.rglob("*.py"):
-        marked |= set(re.findall(r"\b_\(\"([^\"]+)\"\)", path.read_text(encoding="utf-8")))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_":
+                marked.add(ast.literal_eval(node.args[0]))
+    return marked
+
+
+def test_texts_and_translations_match() -> None:
+    """Every marked text has a translation, and every translation is of a marked text."""
     with (CATALOGUE / "django.po").open("rb") as file:
         translated = {message.id for message in pofile.read_po(file) if message.id and message.string}
 
-    assert marked
-    assert marked - translated == set()
+    assert translated == _marked()
+
+
+def test_words_of_registries_are_known() -> None:
+    """What a registry writes as a word of its own, a page says in both languages."""
+    from portal.values import WORDS
+    from sector_system.definition import load, sectors
+
+    fields = {field.name: field for sector in sectors() for field in load(sector).fields}
+    words = {
+        word
+        for name in ("corps", "mention", "result", "scheme", "standing")
+        for word in fields[name].sample["choice"]
+    }
+
+    assert words - set(WORDS) == set()
 
 
 def test_compiled_catalogue_is_current() -> None:

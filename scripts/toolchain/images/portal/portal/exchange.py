@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import uuid
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -44,9 +43,8 @@ def _client() -> httpx.Client:
     return httpx.Client(verify=context, timeout=settings.XROAD_TIMEOUT_SECONDS)
 
 
-def ask(offer: Offer, identifier: str, client: httpx.Client | None = None) -> Answer:
-    """Ask for one record. Never raises for what the exchange or the service answers."""
-    message_id = str(uuid.uuid4())
+def ask(offer: Offer, identifier: str, message_id: str) -> Answer:
+    """Ask for one record under a message number of ours. Never raises for what comes back, or doesn't."""
     url = f"{settings.XROAD_URL}/r1/{offer.provider}/{quote(identifier, safe='')}"
     headers = {
         "X-Road-Client": settings.XROAD_CLIENT,
@@ -54,10 +52,9 @@ def ask(offer: Offer, identifier: str, client: httpx.Client | None = None) -> An
         "Accept": "application/json",
     }
     try:
-        response = (client or _client()).get(url, headers=headers)
+        response = _client().get(url, headers=headers)
     except httpx.HTTPError as error:
         return Answer(Outcome.UNAVAILABLE, message_id, {}, type(error).__name__)
-    message_id = response.headers.get("X-Road-Id", message_id)
     if error_type := response.headers.get("X-Road-Error", ""):
         denied = error_type.endswith("AccessDenied")
         return Answer(Outcome.DENIED if denied else Outcome.UNAVAILABLE, message_id, {}, error_type)

@@ -8,6 +8,9 @@ from django.db import models
 class Question(models.Model):
     """A visitor's question to an administration. The identifier asked for isn't kept."""
 
+    ASKED = "asked"
+    """The outcome while no answer is there yet; how a question that was interrupted stays."""
+
     visitor = models.UUIDField()
     """A number of the visitor's session; it names nobody."""
     collection = models.CharField(max_length=40)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from portal.journal import CONFIGURATION
+
 BASE = Path(__file__).resolve().parent
 
 
@@ -40,6 +42,7 @@ TEMPLATES = [
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.template.context_processors.i18n",
+                "portal.surroundings.surroundings",
             ]
         },
     }
@@ -71,14 +74,20 @@ SESSION_COOKIE_SECURE = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SECURE = True
 CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "portal.views.stale"
+SECURE_HSTS_SECONDS = 31_536_000
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+# A form holds one identifier.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 16_384
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20
 
 LANGUAGE_CODE = "fr"
 LANGUAGES = [("fr", "Français"), ("en", "English")]
 LOCALE_PATHS = [BASE / "locale"]
+FORMAT_MODULE_PATH = "portal.formats"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = os.environ.get("PORTAL_TIME_ZONE", "Africa/Porto-Novo")
@@ -87,16 +96,10 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS: list[Path] = []
 # Files are few and small: WhiteNoise serves them from the package, without a collected copy.
 WHITENOISE_USE_FINDERS = True
-WHITENOISE_MAX_AGE = 3600
+# Addresses change with the content (see surroundings), so a copy may be kept for long.
+WHITENOISE_MAX_AGE = 31_536_000
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "handlers": {"console": {"class": "logging.StreamHandler"}},
-    "root": {"handlers": ["console"], "level": "INFO"},
-    # At its usual level httpx would log each address, and with it the identifier asked for.
-    "loggers": {"httpx": {"level": "WARNING"}},
-}
+LOGGING = CONFIGURATION
 
 CATALOGUE_FILE = Path(os.environ["CATALOGUE_FILE"])
 XROAD_URL = os.environ["XROAD_URL"]

@@ -19,4 +19,6 @@ urlpatterns = [
         path("demandes/", views.history, name="history"),
     ),
 ]
+handler400 = "portal.views.misunderstood"
 handler404 = "portal.views.missing"
+handler500 = "portal.views.broken"
