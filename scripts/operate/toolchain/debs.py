@@ -18,7 +18,7 @@ from operate.locations import ROOT
 from operate.toolchain.binaries import Binaries
 from operate.toolchain.commands import run
 from operate.toolchain.progress import Progress
-from operate.toolchain.store import SOURCES, building, digest, locked, place
+from operate.toolchain.store import SOURCES, building, digest, entry, locked, place
 
 SIMULATOR = ROOT / "tests" / "doubles" / "xroad_simulator"
 
@@ -71,7 +71,10 @@ class Package:
         """A name for everything in the package. Programs are told apart by their place in the cache."""
         parts: list[str | bytes] = [self.control(), json.dumps(self.scripts, sort_keys=True)]
         for target, source in sorted(self.files.items()):
-            parts += [target, str(source) if source.is_relative_to(place("binaries")) else source.read_bytes()]
+            parts += [
+                target,
+                entry(source) if source.is_relative_to(place("binaries")) else source.read_bytes(),
+            ]
         return digest(*parts)
 
 

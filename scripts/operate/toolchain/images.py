@@ -28,6 +28,7 @@ from operate.toolchain.store import (
     SOURCES,
     building,
     digest,
+    entry,
     locked,
     place,
     require_room,
@@ -119,8 +120,8 @@ def _described() -> dict[str, Description]:
 def _of_parts(name: str, text: Description, binaries: Binaries, progress: Progress) -> Image:
     version = text.version or binaries.versions[str(text.module)].removeprefix("v")
     programs = {program: binaries.programs[program] for program in text.programs}
-    places = [str(path) for path in programs.values()]
-    key = digest(_FORMAT, text.model_dump_json(), version, *places, *_base(text.packages))
+    entries = [entry(path) for path in programs.values()]
+    key = digest(_FORMAT, text.model_dump_json(), version, *entries, *_base(text.packages))
 
     def prepare(context: Path) -> None:
         root = context / "root"

@@ -43,6 +43,11 @@ def digest(*parts: str | bytes) -> str:
     return total.hexdigest()[:16]
 
 
+def entry(path: Path) -> str:
+    """What a file of a cache entry is called wherever the cache lies. The name tells its content."""
+    return str(path.relative_to(cache_home()))
+
+
 def tree_digest(*roots: Path) -> str:
     """A name for the files below `roots`: paths, contents and whether they can be executed."""
     parts: list[str | bytes] = []
