@@ -10,28 +10,38 @@ from pathlib import Path
 import pytest
 from pulumi import automation
 
+from api_server import missing, running
 from stacks.providers.serving import launcher
 
 KUBECONFIG = "SMARTGOUV_TEST_KUBECONFIG"
-"""Names the kubeconfig of a cluster in which tests may make and remove a namespace of their own."""
+"""Names the kubeconfig of a cluster to use instead of an API server of the tests' own."""
 
 
 @pytest.fixture(scope="session")
-def kubeconfig() -> Path:
+def programs() -> Path:
+    """Where the tool chain keeps its programs."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "smartgouv" / "bin"
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The cluster to test against."""
-    named = os.environ.get(KUBECONFIG)
-    if not named or not Path(named).is_file():
-        pytest.skip(f"no cluster: {KUBECONFIG} doesn't name a kubeconfig (a running lab has one)")
-    return Path(named)
+    if named := os.environ.get(KUBECONFIG):
+        yield Path(named)
+        return
+    if lacking := missing(programs):
+        pytest.skip(f"no API server: the tool chain hasn't built {', '.join(lacking)}")
+    with running(tmp_path_factory.mktemp("cluster"), programs) as own:
+        yield own
 
 
 @pytest.fixture
 def stack(
-    tmp_path: Path, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, programs: Path, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[Callable[[], None]], automation.Stack]]:
     """Makes the stack for a program; whatever it made is removed in the end."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "smartgouv" / "bin"
-    monkeypatch.setenv("PATH", os.pathsep.join([str(launcher("kubernetes")), str(cache), os.environ["PATH"]]))
+    folders = [str(launcher("kubernetes")), str(programs), os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(folders))
     if shutil.which("pulumi") is None:
         pytest.skip("no engine: pulumi isn't on PATH and not in the tool chain's cache")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "for-this-test-only")
@@ -48,7 +58,11 @@ def stack(
             backend=automation.ProjectBackend(url=(tmp_path / "states").as_uri()),
         )
         options = automation.LocalWorkspaceOptions(work_dir=str(tmp_path), project_settings=settings)
-        made.append(automation.create_or_select_stack("test", "provider", program, options))
+        made.append(
+            automation.create_or_select_stack(
+                stack_name="test", project_name="provider", program=program, opts=options
+            )
+        )
         return made[-1]
 
     yield make

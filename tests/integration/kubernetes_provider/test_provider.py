@@ -15,7 +15,7 @@ from pulumi_kubernetes import core
 
 from stacks.providers.kubernetes.access import read
 
-pytestmark = pytest.mark.node
+pytestmark = pytest.mark.engine
 
 HOME = "provider-under-test"
 Make = Callable[[Callable[[], None]], automation.Stack]
