@@ -41,7 +41,8 @@ def test_a_security_server_reaches_its_sector_system(host: Host) -> None:
 @pytest.mark.on("citizen")
 def test_nobody_else_reaches_a_sector_system(host: Host) -> None:
     assert host.check_output(f"{STATUS} https://health.services.test/") == "403"
-    assert host.check_output(f"{STATUS} -H 'Host: HEALTH.services.test:443' https://health.services.test/") == "403"
+    spelled = "-H 'Host: HEALTH.services.test:443'"
+    assert host.check_output(f"{STATUS} {spelled} https://health.services.test/") == "403"
 
 
 @pytest.mark.on("citizen")
@@ -78,13 +79,17 @@ def test_the_port_of_measurements_gives_nothing_else(host: Host) -> None:
 
 @pytest.mark.on("citizen")
 def test_a_reload_takes_a_renewed_certificate_and_drops_no_request(host: Host, machine: Machines) -> None:
-    served = "openssl s_client -connect portal.test:443 -servername portal.test </dev/null 2>/dev/null | openssl x509 -noout -serial"
+    shown = "openssl s_client -connect portal.test:443 -servername portal.test </dev/null 2>/dev/null"
+    served = f"{shown} | openssl x509 -noout -serial"
     before = host.check_output(served)
-    host.check_output(f"systemd-run --unit=slow --property=StandardOutput=file:/root/slow {STATUS} https://portal.test/slow")
+    host.check_output(
+        f"systemd-run --unit=slow --property=StandardOutput=file:/root/slow {STATUS} https://portal.test/slow"
+    )
     host.check_output("sleep 1")
     machine("balancer").check_output("/root/issue-host-certificate && systemctl reload haproxy")
     assert host.check_output(served) != before
-    assert host.check_output("while systemctl --quiet is-active slow; do sleep 1; done; cat /root/slow") == "200"
+    ended = "while systemctl --quiet is-active slow; do sleep 1; done"
+    assert host.check_output(f"{ended}; cat /root/slow") == "200"
 
 
 @pytest.mark.on("balancer")

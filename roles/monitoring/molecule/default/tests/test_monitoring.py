@@ -58,10 +58,12 @@ def test_alerts_fire_when_they_should_and_only_then(host: Host) -> None:
 
 
 def test_alerts_reach_alertmanager(host: Host) -> None:
-    found = json.loads(host.check_output(f"{CURL} {PROMETHEUS}/api/v1/alertmanagers"))["data"]["activeAlertmanagers"]
+    known = json.loads(host.check_output(f"{CURL} {PROMETHEUS}/api/v1/alertmanagers"))
+    found = known["data"]["activeAlertmanagers"]
     assert [one["url"] for one in found] == [f"{ALERTMANAGER}/api/v2/alerts"]
     sent = '[{"labels": {"alertname": "Rehearsal"}}]'
-    host.check_output(f"{CURL} -H 'content-type: application/json' --data '{sent}' {ALERTMANAGER}/api/v2/alerts")
+    post = f"{CURL} -H 'content-type: application/json' --data '{sent}'"
+    host.check_output(f"{post} {ALERTMANAGER}/api/v2/alerts")
     held = json.loads(host.check_output(f"{CURL} {ALERTMANAGER}/api/v2/alerts"))
     assert "Rehearsal" in [one["labels"]["alertname"] for one in held]
 
@@ -72,7 +74,9 @@ def test_measurements_are_kept_as_long_as_described(host: Host) -> None:
     assert flags["storage.tsdb.retention.size"] == "2GiB"
 
 
-def test_nothing_is_served_in_clear_and_probes_are_not_for_others(host: Host, addresses: dict[str, str]) -> None:
+def test_nothing_is_served_in_clear_and_probes_are_not_for_others(
+    host: Host, addresses: dict[str, str]
+) -> None:
     for port in (9090, 9093):
         assert host.run(f"curl --silent --fail http://monitor.test:{port}/").rc == 22
     assert host.run(f"curl --silent http://{addresses['monitor']}:9115/").rc == 7

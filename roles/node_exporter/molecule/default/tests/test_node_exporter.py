@@ -21,7 +21,9 @@ def test_only_the_chosen_collectors_run(host: Host) -> None:
 
 
 def test_plain_http_is_refused(host: Host) -> None:
-    answer = host.run("curl --silent --output /dev/null --write-out '%{http_code}' http://node.test:9100/metrics")
+    answer = host.run(
+        "curl --silent --output /dev/null --write-out '%{http_code}' http://node.test:9100/metrics"
+    )
     assert answer.stdout == "400"
 
 
