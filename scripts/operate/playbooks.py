@@ -230,16 +230,13 @@ def inventory(site: str) -> Path:
 
 
 def _environment(workspace: Workspace, events: Path) -> dict[str, str]:
-    variables = {
+    return {
         **workspace.environment(),
         "ANSIBLE_CONFIG": str(ROOT / "ansible" / "ansible.cfg"),
         "ANSIBLE_CALLBACKS_ENABLED": "events",
         "ANSIBLE_NOCOLOR": "1",
         "SMARTGOUV_EVENTS": str(events),
     }
-    if workspace.ssh_configuration.exists():
-        variables["ANSIBLE_SSH_COMMON_ARGS"] = f"-F {workspace.ssh_configuration}"
-    return variables
 
 
 def _new_events(stream: IO[str]) -> Iterator[dict[str, Any]]:
