@@ -27,7 +27,7 @@ def _parts(text: str, separator: str) -> list[str]:
     return parts
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class ClientId:
     """A member (`subsystem_code` is None) or one of its subsystems."""
 
@@ -64,7 +64,7 @@ class ClientId:
         return ":".join(self.parts)
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class ServerId:
     """A security server, named by its owner and a code."""
 
@@ -96,7 +96,7 @@ class ServerId:
         return f"{self.instance}:{self.member_class}:{self.member_code}:{self.server_code}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class ServiceId:
     """A service of a client."""
 

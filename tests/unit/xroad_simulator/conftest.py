@@ -31,7 +31,7 @@ T = TypeVar("T")
 BASIC = "ee.ria.xroad.common.certificateprofile.impl.BasicCertificateProfileInfoProvider"
 PIN = "Secret-1234"
 ACCOUNT = ("admin", "a-password")
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 90
 
 _USAGES = (
     "digital_signature",
@@ -156,7 +156,7 @@ class Api:
         """The body of an answer that must be a success."""
         response = self.call(method, path, **arguments)
         assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"
-        if response.headers.get("content-type", "").startswith("application/json"):
+        if response.content and response.headers["content-type"].startswith("application/json"):
             return response.json()
         return response.content
 
@@ -209,7 +209,7 @@ class Server:
                 "--account-file",
                 str(self.accounts),
                 "--time-scale",
-                "120",
+                "60",
                 *self.arguments,
             ],
             env={**os.environ, "PYTHONPATH": str(ROOT / "tests/doubles")},

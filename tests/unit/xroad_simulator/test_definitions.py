@@ -79,7 +79,7 @@ def problems(exchange: Exchange) -> Iterator[str]:
         yield f"{place}: the definition has {sorted(operation['responses'])}"
         return
     content = operation["responses"][str(status)].get("content", {})
-    if not exchange.content_type.startswith("application/json"):
+    if not exchange.body or not exchange.content_type.startswith("application/json"):
         return
     body = json.loads(exchange.body)
     path = DEFINITIONS / FILES[exchange.kind]

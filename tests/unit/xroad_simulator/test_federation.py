@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def test_message_without_a_right_is_denied(federation: Federation) -> None:
     federation.take()
-    time.sleep(0.6)
+    time.sleep(1.2)
     response = federation.message()
     assert response.status_code == 500
     assert response.headers["X-Road-Error"] == "Server.ServerProxy.AccessDenied"
@@ -26,7 +26,7 @@ def test_message_without_a_right_is_denied(federation: Federation) -> None:
 
 def test_message_with_a_right(federation: Federation) -> None:
     federation.give()
-    time.sleep(0.6)
+    time.sleep(1.2)
     response = federation.message("/123?full=true", headers={"X-Road-Id": "a-message"})
     assert response.status_code == 200, response.text
     assert response.json() == {"path": "/birth-records/123?full=true"}

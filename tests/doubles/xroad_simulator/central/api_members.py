@@ -384,7 +384,7 @@ def find_clients(
         and (has(str(client), q) or has(name_of(client), q))
     ]
     cut, metadata = page.cut(
-        sorted(found),
+        sorted(found, key=str),
         {
             "id": str,
             "client_id.member_class": lambda client: client.member_class,
