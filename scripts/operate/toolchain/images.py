@@ -83,7 +83,7 @@ def ensure(progress: Progress, binaries: Binaries) -> dict[str, Image]:
     """All images by name, built where they are missing."""
     images: dict[str, Image] = {}
     with locked("images"):
-        for name, text in _described().items():
+        for name, text in described().items():
             images[name] = _of_parts(name, text, binaries, progress)
         for folder in applications():
             images[folder.name] = _of_application(folder, progress)
@@ -112,9 +112,16 @@ def applications() -> list[Path]:
     return sorted(file.parent for file in APPLICATIONS.glob("*/Containerfile"))
 
 
-def _described() -> dict[str, Description]:
-    described = YAML(typ="safe").load(SOURCES / "images.yml")
-    return {name: Description.model_validate(text) for name, text in described.items()}
+def described() -> dict[str, Description]:
+    """The images that consist of programs and packages, by name."""
+    content = YAML(typ="safe").load(SOURCES / "images.yml")
+    return {name: Description.model_validate(text) for name, text in content.items()}
+
+
+def application_version() -> str:
+    """The version of every application's image: the project's own."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])
 
 
 def _of_parts(name: str, text: Description, binaries: Binaries, progress: Progress) -> Image:
@@ -141,7 +148,7 @@ def _of_parts(name: str, text: Description, binaries: Binaries, progress: Progre
 
 def _of_application(folder: Path, progress: Progress) -> Image:
     requirements = folder / "requirements.txt"
-    version: str = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    version = application_version()
     base = _python_base(progress)
     key = digest(_FORMAT, base, tree_digest(folder), version)
 
