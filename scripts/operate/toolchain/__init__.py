@@ -8,13 +8,12 @@ from operate.toolchain.registry import push
 
 HOST_PACKAGES = (
     "apt-utils",
-    "buildah",
-    "dpkg-dev",
-    "fuse-overlayfs",
+    "ca-certificates",
+    "debian-archive-keyring",
     "git",
     "gpg",
     "gpg-agent",
-    "debian-archive-keyring",
+    "gpgconf",
     "mmdebstrap",
     "podman",
     "runc",

@@ -112,13 +112,11 @@ def _fill(
 ) -> str:
     pool = folder / "pool"
     (pool / "partial").mkdir(parents=True, exist_ok=True)
-    apt = _Apt(place("mirror-apt", "apt.conf").parent, node, own)
-    apt.update(force=refresh)
     packages = sorted(own.glob("*.deb")) if own else []
     named = {name for names in lists.values() for name in names}
     # What no role installs yet must be installable all the same. One by one: they may conflict.
     unnamed = {name: [name] for name in (path.name.partition("_")[0] for path in packages) if name not in named}
-    members = set(apt.resolve({**lists, **unnamed}, pool))
+    members = _from_debian(folder, {**lists, **unnamed}, node, own, refresh=refresh)
     for package in packages:
         # The name tells builds of one version apart: the pool may still serve an older one.
         name = f"{package.stem}.{digest(package.read_bytes())}.deb"
@@ -132,6 +130,28 @@ def _fill(
         with building(final) as new:
             _index(folder, new, members)
     return key
+
+
+def _from_debian(
+    folder: Path, lists: Mapping[str, list[str]], node: NodeImage, own: Path | None, *, refresh: bool
+) -> set[str]:
+    """The Debian packages that the lists need, in the pool. Asks apt only if the answer may have changed."""
+    needs = re.findall(r"^(?:Package|Depends): .*$", _own_index(own), re.MULTILINE)
+    question = digest(json.dumps(lists, sort_keys=True), node.reference, *needs)
+    answer = folder / "resolutions" / question
+    if answer.is_file() and not refresh:
+        members = set(answer.read_text(encoding="utf-8").split())
+        if all((folder / "pool" / name).is_file() for name in members):
+            return members
+    apt = _Apt(place("mirror-apt", "apt.conf").parent, node, own)
+    apt.update(force=refresh)
+    members = set(apt.resolve(lists, folder / "pool"))
+    write_atomically(answer, "\n".join(sorted(members)))
+    return members
+
+
+def _own_index(own: Path | None) -> str:
+    return (own / "Packages").read_text(encoding="utf-8") if own else ""
 
 
 def _index(folder: Path, new: Path, members: set[str]) -> None:
