@@ -42,7 +42,9 @@ options:
 """
 
 FOLDER = Path("/etc/kubernetes")
-FACTS = Path("/etc/ansible/facts.d/kubernetes.fact")
+FINISHED = FOLDER / "initialised"
+"""Says that `kubeadm init` came to its end and somebody saw it."""
+FACTS = Path("/etc/ansible/facts.d/kubernetes_bootstrap.fact")
 LOCK = Path("/run/lock/kubeadm_node")
 ADMIN = FOLDER / "admin.conf"
 KUBELET_ACCESS = FOLDER / "kubelet.conf"
@@ -128,28 +130,28 @@ class Node:
         self._run("kubeadm", "join", "--config", configuration)
 
 
-def note(facts: dict[str, Any]) -> None:
-    """Keep what was measured as a local fact of the host; the file also marks a finished initialisation."""
-    FACTS.parent.mkdir(parents=True, exist_ok=True)
+def note(seconds: float) -> None:
+    """Keep the time that the API took as a local fact of the host."""
     temporary = FACTS.with_suffix(".new")
-    temporary.write_text(json.dumps(facts) + "\n")
+    temporary.write_text(json.dumps({"ready_seconds": seconds}) + "\n")
     temporary.replace(FACTS)
 
 
 def initialise(module: AnsibleModule, node: Node) -> None:
     """Ends the module: the node is the control plane."""
     deadline = module.params["deadline_seconds"]
-    if FACTS.exists() and ADMIN.exists():
+    if FINISHED.exists() and ADMIN.exists():
         module.exit_json(changed=False, member=True)
     if module.check_mode:
         module.exit_json(changed=True, member=False)
     if node.finished_initialisation(deadline):
-        note({"finished_later": True})
+        FINISHED.touch()
         module.exit_json(changed=True, member=True)
     node.clean()
     seconds = node.initialise(module.params["configuration"], deadline)
-    note({"seconds_to_ready": seconds})
-    module.exit_json(changed=True, member=True, seconds_to_ready=seconds)
+    note(seconds)
+    FINISHED.touch()
+    module.exit_json(changed=True, member=True, ready_seconds=seconds)
 
 
 def join(module: AnsibleModule, node: Node) -> None:
