@@ -97,7 +97,8 @@ def ensure(progress: Progress, binaries: Binaries) -> Path:
         if not folder.is_dir():
             with progress.step("packages", "our own") as step, building(folder) as new:
                 for package in wanted:
-                    shutil.copy(_built(package), new)
+                    built = _built(package)
+                    (new / built.name).hardlink_to(built)
                 index = run(["apt-ftparchive", "packages", "."], purpose="indexing packages", directory=new)
                 (new / "Packages").write_text(index, encoding="utf-8")
                 step.note(f"{len(wanted)} packed")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -121,8 +120,7 @@ def _fill(
         # The name tells builds of one version apart: the pool may still serve an older one.
         name = f"{package.stem}.{digest(package.read_bytes())}.deb"
         if not (pool / name).is_file():
-            shutil.copy(package, pool / f"partial/{name}")
-            (pool / f"partial/{name}").rename(pool / name)
+            (pool / name).hardlink_to(package)
         members.add(name)
     key = digest(_FORMAT, public_key().read_bytes(), *sorted(members))
     final = folder / "indices" / key
