@@ -14,6 +14,9 @@ ROOT_VARIABLE = "SMARTGOUV_ROOT_CERTIFICATE"
 """Names the file of the root certificate (PEM) that every server's certificate must chain to."""
 
 
+_ENGINE_SETTINGS = frozenset({"version", "pluginDownloadURL"})
+
+
 class Server(BaseModel):
     """A central or security server, with the names of the secrets that open it."""
 
@@ -68,7 +71,7 @@ class Settings(BaseModel):
                 {
                     name: value if name == "central" else json.loads(value)
                     for name, value in settings.items()
-                    if name != "version"
+                    if name not in _ENGINE_SETTINGS and not name.startswith("__")
                 }
             )
         except (ValidationError, ValueError) as error:

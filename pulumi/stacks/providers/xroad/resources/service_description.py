@@ -68,8 +68,8 @@ class ServiceDescriptionKind(Kind[ServiceDescriptionInputs]):
                 update["service_url"] = service.url
             if not _as_declared(service, wish):
                 break
-        codes = [service.service_code for service in present.services]
-        return Found(wish.model_copy(update=update), {"description": present.id, "services": codes})
+        facts = {"description": present.id, "services": sorted(_codes(present))}
+        return Found(wish.model_copy(update=update), facts)
 
     async def make(self, wish: ServiceDescriptionInputs) -> None:
         """Add it, set its services, enable it."""
@@ -119,11 +119,16 @@ class ServiceDescriptionKind(Kind[ServiceDescriptionInputs]):
             if gone(error):
                 return None
             raise
-        for item in offered:
-            codes = {service.service_code for service in item.services}
-            if item.type == wish.type and (wish.code in codes if wish.code else item.url == wish.url):
-                return item
-        return None
+        alike = [item for item in offered if item.type == wish.type]
+        if wish.code:
+            return next((item for item in alike if wish.code in _codes(item)), None)
+        # A WSDL that is the only one may have moved: its operations would clash with those of a second.
+        moved = alike[0] if len(alike) == 1 else None
+        return next((item for item in alike if item.url == wish.url), moved)
+
+
+def _codes(description: ServiceDescription) -> set[str]:
+    return {service.service_code for service in description.services}
 
 
 def _as_declared(service: Service, wish: ServiceDescriptionInputs) -> bool:
