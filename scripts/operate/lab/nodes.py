@@ -167,29 +167,26 @@ def _host_keys(node: Node, ssh_key: str, report: Report) -> tuple[str, ...]:
     question = ("exec", "--env", "SMARTGOUV_SSH_KEY", node.name, "sh", "-c", _READY)
     while True:
         try:
-            output = podman(*question, timeout=_BOOT_SECONDS, variables=variables)
-            break
+            state, *keys = podman(*question, timeout=_BOOT_SECONDS, variables=variables).splitlines()
         except (PodmanError, subprocess.TimeoutExpired) as error:
             # Right after its start a node has no system bus and no keys yet.
-            if time.monotonic() > deadline:
-                raise _not_ready(node, error) from error
-            time.sleep(1)
-    state, *keys = output.splitlines()
-    if state not in ("running", "degraded"):
-        raise _not_ready(node, f"systemd says '{state}'")
+            cause = str(error)
+        else:
+            if state in ("running", "degraded"):
+                break
+            cause = f"systemd says '{state}'"
+        if time.monotonic() > deadline:
+            raise Failure(
+                f"node {node.host} didn't boot within {_BOOT_SECONDS} s",
+                details=cause,
+                next_step=f"podman exec {node.name} journalctl --no-pager --lines=50   # what it waits for",
+            )
+        time.sleep(1)
     if state == "degraded":
         failed = podman("exec", node.name, "systemctl", "--failed", "--plain", "--no-legend", "list-units")
         units = ", ".join(line.split()[0] for line in failed.splitlines() if line.strip())
         report.warning(f"{node.host}: units that failed: {units or 'unknown'}")
     return tuple(" ".join(key.split()[:2]) for key in keys)
-
-
-def _not_ready(node: Node, cause: object) -> Failure:
-    return Failure(
-        f"node {node.host} didn't boot within {_BOOT_SECONDS} s",
-        details=str(cause),
-        next_step=f"podman exec {node.name} journalctl --no-pager --lines=50   # what it waits for",
-    )
 
 
 def _do(doing: str, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
