@@ -151,7 +151,7 @@ class ClientKind(Kind[ClientInputs]):
                     "delete that client on the server to have it registered anew"
                 )
             # An interrupted attempt may have left a request that the server itself doesn't know of.
-            if not await self._approve(wish) and present.status == "SAVED":
+            if not await self.approve(wish) and present.status == "SAVED":
                 try:
                     await own.register_client(SubsystemId.parse(wish.subsystem))
                 except ApiError as error:
@@ -159,7 +159,7 @@ class ClientKind(Kind[ClientInputs]):
                     if error.code != SENDING_FAILED:
                         raise
                     last = str(error)
-                await self._approve(wish)
+                await self.approve(wish)
             return False
 
         await until(
@@ -170,7 +170,7 @@ class ClientKind(Kind[ClientInputs]):
             detail=lambda: last,
         )
 
-    async def _approve(self, wish: ClientInputs) -> bool:
+    async def approve(self, wish: ClientInputs) -> bool:
         """Approve the registration of exactly this subsystem at this server, if one waits."""
         central = self.servers.central
         async for request in central.waiting_requests(ServerId.parse(wish.identity)):

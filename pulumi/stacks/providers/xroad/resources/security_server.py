@@ -277,14 +277,14 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                     "any more; delete that certificate's key on the server to have a new one made"
                 )
             # An interrupted attempt may have left a request that the server itself doesn't know of.
-            if not await self._approve(wish, certificate) and present.status == "SAVED":
+            if not await self.approve(wish, certificate) and present.status == "SAVED":
                 try:
                     await own.register_certificate(certificate, wish.address)
                 except ApiError as error:
                     if error.code != SENDING_FAILED:
                         raise
                     last = str(error)
-                await self._approve(wish, certificate)
+                await self.approve(wish, certificate)
             return False
 
         await until(
@@ -295,7 +295,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             detail=lambda: last,
         )
 
-    async def _approve(self, wish: SecurityServerInputs, certificate: str) -> bool:
+    async def approve(self, wish: SecurityServerInputs, certificate: str) -> bool:
         """Approve the request for exactly this server, address and certificate, if one waits."""
         central = self.servers.central
         async for request in central.waiting_requests(ServerId.parse(wish.identity)):

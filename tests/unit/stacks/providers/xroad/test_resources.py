@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,12 +12,16 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from federation_rig.authority import LocalAuthority
 from federation_rig.simulation import PASSWORD, PIN
 from stacks.providers.serving import ProviderError, Subject
 from stacks.providers.xroad.endpoint import Endpoint
-from stacks.providers.xroad.identifiers import MemberId
+from stacks.providers.xroad.identifiers import MemberId, ServerId
 from stacks.providers.xroad.resources.central_server import CentralServerInputs, CentralServerKind
 from stacks.providers.xroad.resources.certification_service import (
     CertificationServiceInputs,
@@ -24,6 +30,7 @@ from stacks.providers.xroad.resources.certification_service import (
 from stacks.providers.xroad.resources.kind import Inputs, Kind
 from stacks.providers.xroad.resources.member import MemberInputs, MemberKind
 from stacks.providers.xroad.resources.member_class import MemberClassInputs, MemberClassKind
+from stacks.providers.xroad.resources.security_server import SecurityServerInputs, SecurityServerKind
 from stacks.providers.xroad.resources.subsystem import SubsystemInputs, SubsystemKind
 from stacks.providers.xroad.servers import Servers
 from stacks.providers.xroad.settings import Settings
@@ -224,6 +231,58 @@ def test_what_is_gone_is_not_found_and_can_be_removed_again(site: Site) -> None:
             assert await kind(site).read(SUBJECT, "any", values, values) is None
 
     done(site, work)
+
+
+@pytest.mark.parametrize(
+    ("address", "own", "approved"),
+    [
+        ("ss1.example.test", True, True),
+        ("elsewhere.example.test", True, False),
+        ("ss1.example.test", False, False),
+    ],
+)
+def test_only_the_declared_registration_is_approved(
+    site: Site, address: str, own: bool, approved: bool
+) -> None:
+    """The right server at another address, or with another certificate, goes on waiting."""
+    wish = SecurityServerInputs(
+        server="ss1",
+        identity="TEST:GOV:HR:SS1",
+        address="ss1.example.test",
+        owner_name="Human Resources",
+        country="BJ",
+    )
+
+    async def work() -> None:
+        await create(CentralServerKind, site, CENTRAL)
+        await create(MemberClassKind, site, GOV)
+        await create(MemberKind, site, HR)
+        mine, other = await certificate(site), await certificate(site)
+        body = {
+            "type": "AUTH_CERT_REGISTRATION_REQUEST",
+            "origin": "SECURITY_SERVER",
+            "security_server_id": wish.identity,
+            "server_address": address,
+            "authentication_certificate": base64.b64encode(mine if own else other).decode(),
+        }
+        await site.central.connection.send("POST", "/management-requests", body)
+        hashed = hashlib.sha256(mine).hexdigest().upper()
+        assert await SecurityServerKind(site).approve(wish, hashed) is approved
+        waiting = [request.id async for request in site.central.waiting_requests(ServerId.parse(wish.identity))]
+        assert len(waiting) == (0 if approved else 1)
+
+    done(site, work)
+
+
+async def certificate(site: Site) -> bytes:
+    """An authentication certificate (DER)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ss1.example.test")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    pem = await site.authority.sign(
+        request.public_bytes(serialization.Encoding.PEM), "AUTHENTICATION", "ss1.example.test"
+    )
+    return x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
 
 
 def test_an_import_needs_only_the_key(site: Site) -> None:
