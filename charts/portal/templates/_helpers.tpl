@@ -69,3 +69,7 @@ runAsGroup: 65532
 fsGroup: 65532
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
+
+{{- define "portal.exchangePort" -}}
+{{ urlParse .Values.exchange.url | dig "host" "" | splitList ":" | last }}
+{{- end }}

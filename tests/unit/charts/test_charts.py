@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.unit.charts.structure import problems
 
+from estate import load
+from estate.project import helm as project
 from operate.locations import cache_home
 
 CHARTS = Path(__file__).resolve().parents[3] / "charts"
@@ -70,6 +74,67 @@ def test_kinds_are_complete(objects: list[dict[str, Any]]) -> None:
     assert {"Deployment", "Service", "ServiceAccount", "NetworkPolicy"} <= {item["kind"] for item in objects}
 
 
+def test_kubernetes_knows_every_field(objects: list[dict[str, Any]]) -> None:
+    """No unknown or missing field, no value of another type."""
+    assert [problem for item in objects for problem in problems(item)] == []
+
+
+def test_the_check_of_fields_notices() -> None:
+    """A misspelt, a missing and a mistyped field are each named."""
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"nmae": "x"},
+        "spec": {"ports": [{"nodePort": "30080"}]},
+    }
+
+    assert problems(service) == [
+        "metadata.nmae: Extra inputs are not permitted",
+        "spec.ports.0.nodePort: Input should be a valid integer",
+        "spec.ports.0.port: Field required",
+    ]
+
+
+def test_parts_of_an_object_fit(objects: list[dict[str, Any]]) -> None:
+    """Mounts have their volume, files that the program is told lie on a mount, probes have their port."""
+    (pod,) = [item["spec"]["template"]["spec"] for item in objects if item["kind"] == "Deployment"]
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    for container in containers(objects):
+        folders = tuple(f"{mount['mountPath']}/" for mount in container["volumeMounts"])
+        assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+        for variable in container["env"]:
+            if variable["name"].endswith(("_FILE", "_CERTIFICATE")):
+                assert variable["value"].startswith(folders)
+    (serving,) = pod["containers"]
+    names = {port["name"] for port in serving["ports"]}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert serving[probe]["httpGet"]["port"] in names
+
+
+def test_selectors_find_the_pods(objects: list[dict[str, Any]]) -> None:
+    """Of the service, the policy, the budget and the workload itself."""
+    (deployment,) = [item for item in objects if item["kind"] == "Deployment"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"].items()
+    for item in objects:
+        selector = item.get("spec", {}).get("selector") or item.get("spec", {}).get("podSelector")
+        if selector:
+            assert selector.get("matchLabels", selector).items() <= labels
+
+
+def test_network_is_closed_but_for_what_is_named(helm: str, case: Path) -> None:
+    """Without networks and addresses nobody comes in, and only the name service is reached."""
+    nobody = {"from": [], "databaseAddress": ""}
+    if case.parents[1].name == "portal":
+        nobody["exchangeAddress"] = ""
+    done = template(helm, case, "--set-json", f"networkPolicy={json.dumps(nobody)}")
+    assert done.returncode == 0, done.stderr
+    (policy,) = [item for item in yaml.safe_load_all(done.stdout) if item and item["kind"] == "NetworkPolicy"]
+
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["spec"]["ingress"] == []
+    assert [[port["port"] for port in rule["ports"]] for rule in policy["spec"]["egress"]] == [[53, 53]]
+
+
 def test_a_budget_comes_with_several_pods(objects: list[dict[str, Any]], case: Path) -> None:
     """One pod can't have a disruption budget that lets nodes be drained."""
     several = yaml.safe_load(case.read_text()).get("replicas", 1) > 1
@@ -125,6 +190,57 @@ def test_unknown_and_wrong_values_are_refused(helm: str, case: Path, setting: st
 
     assert done.returncode != 0
     assert words in done.stderr
+
+
+def test_the_exchange_is_reached_on_the_port_of_its_address(helm: str) -> None:
+    """The network policy follows the address."""
+    for case, port in (("one", 8443), ("several", 8080)):
+        done = template(helm, CHARTS / "portal" / "ci" / f"{case}-values.yaml")
+        (policy,) = [
+            item for item in yaml.safe_load_all(done.stdout) if item and item["kind"] == "NetworkPolicy"
+        ]
+
+        assert policy["spec"]["egress"][-1]["ports"] == [{"port": port, "protocol": "TCP"}]
+
+
+def test_the_estate_speaks_the_charts_language(helm: str, tmp_path: Path) -> None:
+    """What the lab's estate projects renders: all eight sector systems and the portal."""
+    overlay = tmp_path / "overlay.yml"
+    digest = f"sha256:{'0' * 64}"
+    overlay.write_text(yaml.safe_dump({"images": dict.fromkeys(("portal", "sector-system"), digest)}))
+    estate = load("lab", overlay)
+    releases = [("portal", project.portal(estate))]
+    releases += [("sector-system", project.sector_system(estate, sector)) for sector in estate.sectors]
+    for chart, values in releases:
+        file = tmp_path / "values.yaml"
+        file.write_text(yaml.safe_dump(values))
+        done = subprocess.run(
+            [helm, "template", "release", str(CHARTS / chart), "--values", str(file)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert done.returncode == 0, done.stderr
+        assert [problem for item in yaml.safe_load_all(done.stdout) if item for problem in problems(item)] == []
+    assert len(releases) == 9
+
+
+def test_schemas_leave_no_object_open() -> None:
+    """Every object in a schema refuses keys that it doesn't name."""
+
+    def open_objects(schema: Any, path: str) -> list[str]:
+        if isinstance(schema, list):
+            return [found for each in schema for found in open_objects(each, path)]
+        if not isinstance(schema, dict):
+            return []
+        found = [path] if schema.get("type") == "object" and "additionalProperties" not in schema else []
+        for name, each in schema.items():
+            found += open_objects(each, f"{path}/{name}")
+        return found
+
+    for chart in CHARTS.glob("*/values.schema.json"):
+        assert open_objects(json.loads(chart.read_text(encoding="utf-8")), chart.parent.name) == []
 
 
 def test_readmes_are_current() -> None:
