@@ -35,6 +35,9 @@ REAL_STATUSES = {
 }
 """Where X-Road itself answers another status than its definition says: ours → the definition's."""
 
+UNDOCUMENTED_STATUSES = {("security", "PUT", "/clients/{id}/register", 409)}
+"""Refusals of X-Road (`action_not_possible`) that its definition doesn't list."""
+
 pytestmark = pytest.mark.skipif(
     not DEFINITIONS.is_dir(),
     reason="X-Road's OpenAPI definitions aren't there (SMARTGOUV_SHARED names their directory)",
@@ -48,9 +51,26 @@ def definition(kind: str) -> dict[str, Any]:
     return loaded
 
 
+def _repaired(schema: Any) -> Any:
+    """Without two faults of the definitions that would refuse X-Road's own answers.
+
+    Objects require properties that they don't have (`PagedClients.items`, `Token.keys`), and
+    discriminators name schemas in a form that isn't a reference.
+    """
+    if isinstance(schema, list):
+        return [_repaired(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    repaired = {key: _repaired(value) for key, value in schema.items() if key != "discriminator"}
+    properties = repaired.get("properties")
+    if isinstance(properties, dict) and "allOf" not in repaired and "required" in repaired:
+        repaired["required"] = [name for name in repaired["required"] if name in properties]
+    return repaired
+
+
 def _retrieve(uri: str) -> Resource[Any]:
     contents = yaml.safe_load(Path(uri.removeprefix("file://")).read_text(encoding="utf-8"))
-    return Resource(contents=contents, specification=DRAFT4)
+    return Resource(contents=_repaired(contents), specification=DRAFT4)
 
 
 REGISTRY: Registry[Any] = Registry(retrieve=_retrieve)  # type: ignore[call-arg]
@@ -71,10 +91,10 @@ def problems(exchange: Exchange) -> Iterator[str]:
     """Where an answer differs from its definition."""
     template = template_of(exchange)
     operation = definition(exchange.kind)["paths"][template][exchange.method.lower()]
-    status = REAL_STATUSES.get(
-        (exchange.kind, exchange.method, template, exchange.status), exchange.status
-    )
+    status = REAL_STATUSES.get((exchange.kind, exchange.method, template, exchange.status), exchange.status)
     place = f"{exchange.kind} {exchange.method} {template} {exchange.status}"
+    if (exchange.kind, exchange.method, template, status) in UNDOCUMENTED_STATUSES:
+        return
     if str(status) not in operation["responses"]:
         yield f"{place}: the definition has {sorted(operation['responses'])}"
         return
@@ -99,6 +119,8 @@ def problems(exchange: Exchange) -> Iterator[str]:
         format_checker=OAS30Validator.FORMAT_CHECKER,
     )
     for error in validator.iter_errors(body):
+        if list(error.absolute_path) == ["security_server_id"] and error.instance == "":
+            continue  # X-Road's own answer while no server has the management services
         deepest = min(error.context, key=lambda e: -len(e.path)) if error.context else error
         yield f"{place}: {'/'.join(map(str, deepest.absolute_path))}: {deepest.message[:200]}"
 
@@ -140,9 +162,7 @@ def tour_of_center(api: Api) -> None:
         api.ask("GET", path)
     group = {"code": "all-registries", "description": "Every registry"}
     assert api.call("POST", "/global-groups", json=group).status_code == 201
-    api.ask(
-        "POST", "/global-groups/all-registries/members/add", json={"items": ["TEST:GOV:CIVIL:REGISTRY"]}
-    )
+    api.ask("POST", "/global-groups/all-registries/members/add", json={"items": ["TEST:GOV:CIVIL:REGISTRY"]})
     api.ask("POST", "/global-groups/all-registries/members", json={})
     api.ask("DELETE", "/global-groups/all-registries")
     duplicate = {"code": "GOV", "description": "Again"}
@@ -209,9 +229,7 @@ def tour_of_server(api: Api) -> None:
     api.ask("GET", f"/endpoints/{added['id']}/service-clients")
     api.ask("POST", f"/endpoints/{added['id']}/service-clients/delete", json=holders)
     api.ask("DELETE", f"/endpoints/{added['id']}")
-    group = api.ask(
-        "POST", f"/clients/{client}/local-groups", json={"code": "friends", "description": "Some"}
-    )
+    group = api.ask("POST", f"/clients/{client}/local-groups", json={"code": "friends", "description": "Some"})
     members = {"items": ["TEST:GOV:DIGITAL:PORTAL"]}
     api.ask("POST", f"/local-groups/{group['id']}/members", json=members)
     api.ask("GET", f"/local-groups/{group['id']}")

@@ -11,10 +11,12 @@ from xroad_simulator.authentication import Role, allow
 from xroad_simulator.central import management_requests, views
 from xroad_simulator.central.records import (
     OWNERS_GROUP,
+    ManagementSettings,
     RequestOrigin,
     RequestRecord,
     RequestStatus,
     RequestType,
+    ServerRecord,
 )
 from xroad_simulator.central.server import Central, CentralServer
 from xroad_simulator.certificates import (
@@ -64,19 +66,26 @@ class NewManagementRequest(_Body):
 
 
 def _configuration(server: CentralServer) -> dict[str, Any]:
+    """Identifiers carry their type here and nowhere else; no server is an empty text."""
     management = server.management
     view: dict[str, Any] = {
         "security_server_owners_global_group_code": OWNERS_GROUP,
         "services_address": server.url("https", 4002, "/managementservice/manage/"),
         "wsdl_address": server.url("http", 80, "/managementservices.wsdl"),
-        "security_server_id": management.server or "",
+        "security_server_id": "",
         "service_provider_name": "",
     }
     if management.provider is not None:
         provider = ClientId.parse(management.provider)
         member = server.find_member(provider)
-        view["service_provider_id"] = management.provider
+        hosts = sorted(
+            f"SERVER:{host.identifier(server.instance)}"
+            for host in server.store.all(ServerRecord)
+            if provider in server.clients_of(host)
+        )
+        view["service_provider_id"] = f"SUBSYSTEM:{provider}"
         view["service_provider_name"] = "" if member is None else member.name
+        view["security_server_id"] = "; ".join(hosts)
     return view
 
 
@@ -97,9 +106,7 @@ def change_configuration(server: Central, body: ServiceProviderId) -> dict[str, 
         raise bad_request("invalid_service_provider_id", body.service_provider_id)
     with server.store.transaction():
         server.subsystem(str(provider))
-        management = server.management
-        kept = management.server if management.provider == str(provider) else None
-        server.store.put(management.having(provider=str(provider), server=kept))
+        server.store.put(ManagementSettings(provider=str(provider)))
     return _configuration(server)
 
 
@@ -122,7 +129,6 @@ def register_provider(server: Central, body: RegisterServiceProviderRequest) -> 
                 body.security_server_id,
             )
         management_requests.register_client(server, provider, target)
-        server.store.put(management.having(server=body.security_server_id))
     return _configuration(server)
 
 

@@ -258,11 +258,10 @@ class ServerClientRecord(Record):
 
 
 class ManagementSettings(Record):
-    """Which subsystem offers the management services, and on which server."""
+    """Which subsystem offers the management services."""
 
     KIND: ClassVar[str] = "management_settings"
     provider: str | None = None
-    server: str | None = None
 
     @property
     def key(self) -> str:

@@ -25,7 +25,7 @@ def test_runs_as_its_own_account(host):
 
 def test_admin_api_shows_the_host_certificate(host):
     answer = host.run(
-        "curl -s -o /dev/null -w '%%{http_code}' --cacert /etc/smartgouv/tls/root.crt "
+        "curl -s -o /dev/null -w '%{http_code}' --cacert /etc/smartgouv/tls/root.crt "
         "--resolve instance:4000:127.0.0.1 https://instance:4000/api/v1/system/version"
     )
     assert answer.stdout == "401"
@@ -49,7 +49,7 @@ def test_server_is_left_uninitialized(host):
 
 
 def test_nothing_is_published_yet(host):
-    answer = host.run("curl -s -o /dev/null -w '%%{http_code}' http://localhost/internalconf")
+    answer = host.run("curl -s -o /dev/null -w '%{http_code}' http://localhost/internalconf")
     assert answer.stdout == "404"
 
 
@@ -67,7 +67,7 @@ def test_controller_got_the_key(host):
 
 def test_keys_are_made_on_the_host_only(host):
     answer = host.run(
-        "curl -sk -o /dev/null -w '%%{http_code}' -u exchange-admin:a-long-password -X POST "
+        "curl -sk -o /dev/null -w '%{http_code}' -u exchange-admin:a-long-password -X POST "
         "-H 'Content-Type: application/json' -d '[\"XROAD_SYSTEM_ADMINISTRATOR\"]' "
         "https://$(hostname -I | cut -d' ' -f1):4000/api/v1/api-keys"
     )

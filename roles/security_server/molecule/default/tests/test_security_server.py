@@ -25,7 +25,7 @@ def test_runs_as_its_own_account(host):
 
 def test_admin_api_shows_the_host_certificate(host):
     answer = host.run(
-        "curl -s -o /dev/null -w '%%{http_code}' --cacert /etc/smartgouv/tls/root.crt "
+        "curl -s -o /dev/null -w '%{http_code}' --cacert /etc/smartgouv/tls/root.crt "
         "--resolve instance:4000:127.0.0.1 https://instance:4000/api/v1/system/version"
     )
     assert answer.stdout == "401"
@@ -51,7 +51,7 @@ def test_server_is_left_uninitialized(host):
 
 
 def test_health_check_tells_why(host):
-    answer = host.run("curl -s -w '%%{http_code}' http://localhost:5588/")
+    answer = host.run("curl -s -w '%{http_code}' http://localhost:5588/")
     assert answer.stdout.endswith("500")
     assert "Global configuration" in answer.stdout
 
@@ -70,7 +70,7 @@ def test_controller_got_the_key(host):
 
 def test_keys_are_made_on_the_host_only(host):
     answer = host.run(
-        "curl -sk -o /dev/null -w '%%{http_code}' -u exchange-admin:a-long-password -X POST "
+        "curl -sk -o /dev/null -w '%{http_code}' -u exchange-admin:a-long-password -X POST "
         "-H 'Content-Type: application/json' -d '[\"XROAD_SYSTEM_ADMINISTRATOR\"]' "
         "https://$(hostname -I | cut -d' ' -f1):4000/api/v1/api-keys"
     )
