@@ -1,0 +1,208 @@
+"""What the authorities issue, asked for in the way that their clients ask."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from testinfra.host import Host
+
+ROOT = "/etc/smartgouv/root/root.crt"
+CA = "/etc/smartgouv/ca"
+URL = "https://authority.site.test"
+PASSWORDS = {
+    "hosts": "order-certificates-of-hosts",
+    "authentication": "order-authentication-certificates",
+    "signing": "order-signing-certificates",
+}
+
+
+def issued(host: Host, provisioner: str, port: int, subject: str, names: list[str], request: str) -> str:
+    """The certificate, as text, that a provisioner issues for a request made by openssl."""
+    common_name = re.findall("/CN=([^/]+)", subject)[0]
+    sans = " ".join(f"--san={name}" for name in names)
+    server = f"--ca-url={URL}:{port} --root={ROOT}"
+    host.check_output(
+        f"openssl req -new -newkey rsa:2048 -nodes -keyout /run/{provisioner}.key -out /run/{provisioner}.csr "
+        f"-subj '{subject}' {request}"
+    )
+    host.check_output(
+        f"printf %s {PASSWORDS[provisioner]} | step ca token '{common_name}' {sans} {server} "
+        f"--provisioner={provisioner} --provisioner-password-file=/dev/stdin > /run/token"
+    )
+    host.check_output(
+        f"step ca sign /run/{provisioner}.csr /run/{provisioner}.crt --token=$(cat /run/token) {server} --force"
+    )
+    return host.check_output(f"openssl x509 -in /run/{provisioner}.crt -noout -text -nameopt multiline")
+
+
+@pytest.fixture(scope="module")
+def authentication(host: Host) -> str:
+    """An authentication certificate by X-Road's Basic profile."""
+    return issued(
+        host,
+        "authentication",
+        9444,
+        "/C=BJ/O=Civil Registry/CN=ss1.site.test/serialNumber=CIVILREG",
+        ["ss1.site.test"],
+        "-addext subjectAltName=DNS:ss1.site.test",
+    )
+
+
+@pytest.fixture(scope="module")
+def signing(host: Host) -> str:
+    """A signing certificate by X-Road's Basic profile."""
+    subject = "/C=BJ/O=Civil Registry/CN=Civil Registry/businessCategory=GOV/serialNumber=CIVILREG"
+    return issued(host, "signing", 9444, subject, [], "")
+
+
+def usage(text: str, extension: str) -> set[str]:
+    """Values of an extension of a certificate; none where it lacks the extension."""
+    found = re.search(rf"X509v3 {extension}: *(?:critical)?\s*\n\s*(.+)", text)
+    return set(found[1].split(", ")) if found else set()
+
+
+@pytest.mark.parametrize("name", ["infrastructure-tls", "trust-services"])
+def test_issuers_chain_to_the_root(host: Host, name: str) -> None:
+    """Every issuing authority is below the root and may have no authority below itself."""
+    assert host.run(f"openssl verify -CAfile {ROOT} {CA}/{name}/ca.crt").rc == 0
+    text = host.check_output(f"openssl x509 -in {CA}/{name}/ca.crt -noout -text")
+    assert "CA:TRUE, pathlen:0" in text
+    assert usage(text, "Key Usage") == {"Digital Signature", "Certificate Sign", "CRL Sign"}
+
+
+def test_names_and_keys_of_the_authorities(host: Host) -> None:
+    """Names are the inventory's; the trust services key is RSA, which every X-Road server takes."""
+    subject = host.check_output(f"openssl x509 -in {ROOT} -noout -subject -nameopt RFC2253")
+    assert subject == "subject=CN=Scenario Root CA,O=Scenario,C=BJ"
+    assert "(384 bit)" in host.check_output(f"openssl x509 -in {ROOT} -noout -text")
+    assert "(3072 bit)" in host.check_output(f"openssl x509 -in {CA}/trust-services/ca.crt -noout -text")
+
+
+@pytest.mark.parametrize(
+    ("path", "group", "mode"),
+    [
+        ("/etc/smartgouv/root/root.key", "root", 0o600),
+        (f"{CA}/infrastructure-tls/ca.key", "ca-infrastructure-tls", 0o640),
+        (f"{CA}/trust-services/ca.key", "ca-trust-services", 0o640),
+        (f"{CA}/trust-services/passphrase", "root", 0o600),
+    ],
+)
+def test_secrets_are_kept_and_keys_are_encrypted(host: Host, path: str, group: str, mode: int) -> None:
+    """No secret is readable by others, and a key alone is worth nothing."""
+    found = host.file(path)
+
+    assert (found.user, found.group, found.mode) == ("root", group, mode)
+    if path.endswith(".key"):
+        assert found.content_string.startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+
+
+def test_one_issuer_cannot_read_the_other(host: Host) -> None:
+    """Each service has an account of its own."""
+    account = "ca-infrastructure-tls"
+    tried = host.run(
+        f"setpriv --reuid={account} --regid={account} --clear-groups cat {CA}/trust-services/ca.key"
+    )
+    users = host.check_output("ps -C step-ca -o user:40= | sort").split()
+
+    assert tried.rc != 0
+    assert users == ["ca-infrastructure-tls", "ca-trust-services"]
+
+
+def test_no_secret_is_in_an_argument(host: Host) -> None:
+    """Passphrases reach the services as credentials, not as arguments."""
+    assert "open-the" not in host.check_output("ps -eo args")
+
+
+@pytest.mark.parametrize("port", [9443, 9444])
+def test_issuers_answer(host: Host, port: int) -> None:
+    """Clients that trust the root reach each issuer by its name."""
+    assert "ok" in host.check_output(f"curl -sS --cacert {ROOT} {URL}:{port}/health")
+
+
+def test_acme_directory_is_offered(host: Host) -> None:
+    """Programs that speak ACME find the infrastructure authority's directory."""
+    assert "newOrder" in host.check_output(f"curl -sS --cacert {ROOT} {URL}:9443/acme/acme/directory")
+
+
+def test_tls_certificate(host: Host) -> None:
+    """A host gets what a TLS server and client need, for its names, for thirty days at most."""
+    names = ["web.site.test", "alias.site.test"]
+    request = "-addext subjectAltName=DNS:web.site.test,DNS:alias.site.test"
+    text = issued(host, "hosts", 9443, "/CN=web.site.test", names, request)
+
+    assert usage(text, "Subject Alternative Name") == {"DNS:web.site.test", "DNS:alias.site.test"}
+    assert usage(text, "Extended Key Usage") == {
+        "TLS Web Server Authentication",
+        "TLS Web Client Authentication",
+    }
+    assert host.run("openssl x509 -in /run/hosts.crt -noout -checkend 2592060").rc == 1
+    assert host.run("openssl x509 -in /run/hosts.crt -noout -checkend 2505600").rc == 0
+
+
+def test_token_is_good_for_its_names_only(host: Host) -> None:
+    """A token for one host's name doesn't buy a certificate for another's."""
+    request = "-addext subjectAltName=DNS:bank.site.test"
+
+    with pytest.raises(AssertionError, match="valid DNS names"):
+        issued(host, "hosts", 9443, "/CN=web.site.test", ["web.site.test"], request)
+
+
+def test_authentication_certificate_usages(authentication: str) -> None:
+    """X-Road takes a certificate for authentication by these usages."""
+    assert usage(authentication, "Key Usage") == {
+        "Digital Signature",
+        "Key Encipherment",
+        "Data Encipherment",
+        "Key Agreement",
+    }
+    assert usage(authentication, "Extended Key Usage") == {
+        "TLS Web Server Authentication",
+        "TLS Web Client Authentication",
+    }
+    assert usage(authentication, "Subject Alternative Name") == {"DNS:ss1.site.test"}
+
+
+@pytest.mark.parametrize(
+    "attribute", [r"countryName +=\s*BJ", r"commonName +=\s*ss1\.site\.test", r"serialNumber +=\s*CIVILREG"]
+)
+def test_authentication_certificate_keeps_the_subject(authentication: str, attribute: str) -> None:
+    """The member's code stands in the issued subject."""
+    assert re.search(attribute, authentication)
+
+
+def test_signing_certificate_usages(signing: str) -> None:
+    """X-Road refuses a signing certificate that could also authenticate."""
+    assert usage(signing, "Key Usage") == {"Non Repudiation"}
+    assert usage(signing, "Extended Key Usage") == set()
+    assert usage(signing, "Subject Alternative Name") == set()
+    assert "CA:TRUE" not in signing
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [r"organizationName +=\s*Civil Registry", r"businessCategory +=\s*GOV", r"serialNumber +=\s*CIVILREG"],
+)
+def test_signing_certificate_keeps_the_subject(signing: str, attribute: str) -> None:
+    """Class and code of the member stand in the issued subject; messages are matched with them."""
+    assert re.search(attribute, signing)
+
+
+def test_issued_certificates_chain_to_the_root(host: Host, authentication: str, signing: str) -> None:
+    """Root and issuer are all that a verifier needs."""
+    assert authentication
+    assert signing
+    for name in ("authentication", "signing"):
+        path = f"{CA}/trust-services/ca.crt /run/{name}.crt"
+        assert host.run(f"openssl verify -CAfile {ROOT} -untrusted {path}").rc == 0
+
+
+def test_wrong_password_buys_nothing(host: Host) -> None:
+    """Who doesn't know the provisioner's password gets no token."""
+    tried = host.run(
+        f"printf wrong | step ca token ss1 --ca-url={URL}:9444 --root={ROOT} --provisioner=signing "
+        "--provisioner-password-file=/dev/stdin"
+    )
+
+    assert tried.rc != 0
+    assert tried.stdout == ""
