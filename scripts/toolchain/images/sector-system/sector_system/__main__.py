@@ -58,7 +58,7 @@ def _serve(definition: Definition, settings: Settings) -> None:
         check=ConnectionPool.check_connection,
         min_size=1,
         max_size=8,
-        timeout=5,
+        timeout=3,
         reconnect_timeout=10,
         max_lifetime=1800,
         open=False,
