@@ -272,10 +272,13 @@ class Directory(_Model):
         """Whether it must not be used any more."""
         return now() > self.expires
 
+    def names(self, content: bytes) -> bool:
+        """Whether this is the directory's content."""
+        return base64.b64encode(hashlib.sha512(content).digest()).decode() == self.digest
+
     def accept(self, content: bytes) -> Parameters:
         """The parameters; ConfigurationError if they aren't those of the directory."""
-        digest = base64.b64encode(hashlib.sha512(content).digest()).decode()
-        if digest != self.digest:
+        if not self.names(content):
             raise ConfigurationError("conf_verification.signature_invalid", "hash mismatch")
         return Parameters.model_validate_json(content)
 

@@ -27,7 +27,6 @@ from xroad_simulator.security.records import (
     AnchorRecord,
     ClientRecord,
     ClientStatus,
-    ConfigurationRecord,
     ConnectionType,
     ServerIdentity,
     TimestampingRecord,
@@ -412,7 +411,7 @@ def get_security_server(server: Security, identifier: str) -> dict[str, str]:
 @routes.get("/diagnostics/globalconf", dependencies=[allow(*_DIAGNOSTICS)])
 def globalconf_diagnostics(server: Security) -> dict[str, Any]:
     """When the configuration was fetched last, and why a later fetch failed."""
-    record = server.store.get(ConfigurationRecord, "configuration")
+    record = server.fetched()
     fetched = now() if record is None else record.fetched_at
     next_update = fetched + timedelta(seconds=server.settings.update_interval)
     view: dict[str, Any] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import httpx
@@ -30,15 +31,16 @@ _LOG = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 10
 
 
-def download(anchor: Anchor) -> tuple[Directory, bytes, str]:
+def download(anchor: Anchor, known: bytes = b"") -> tuple[Directory, bytes, str]:
     """A verified directory, the content that it names, and where they came from.
 
     Sources are tried in the anchor's order; ConfigurationError if none gives a valid one.
+    `known` is content that needn't be fetched again if the directory still names it.
     """
     problem = ConfigurationError("conf_download_failed", "the anchor names no source")
     for url in anchor.download_urls:
         try:
-            return (*_download_from(url, anchor), url)
+            return (*_download_from(url, anchor, known), url)
         except ConfigurationError as error:
             problem = error
         except httpx.HTTPError as error:
@@ -46,16 +48,18 @@ def download(anchor: Anchor) -> tuple[Directory, bytes, str]:
     raise problem
 
 
-def _download_from(url: str, anchor: Anchor) -> tuple[Directory, bytes]:
+def _download_from(url: str, anchor: Anchor, known: bytes) -> tuple[Directory, bytes]:
     address = urlsplit(url)
     # The content is signed: the transport needs no certificate (X-Road can check it as well).
     with httpx.Client(verify=False, timeout=_TIMEOUT_SECONDS, trust_env=False) as http:  # noqa: S501
         document = http.get(url, params={"version": "6"})
-        if document.status_code != 200:
+        if document.status_code != HTTPStatus.OK:
             raise ConfigurationError("conf_download_failed", f"{url}: {document.status_code}")
         directory = verify(document.content, anchor)
+        if directory.names(known):
+            return directory, known
         content = http.get(f"{address.scheme}://{address.netloc}{directory.location}")
-        if content.status_code != 200:
+        if content.status_code != HTTPStatus.OK:
             # A new generation took its place between the two requests.
             raise ConfigurationError("conf_download_failed", f"{directory.location} is gone")
     directory.accept(content.content)
@@ -64,21 +68,22 @@ def _download_from(url: str, anchor: Anchor) -> tuple[Directory, bytes]:
 
 def update(server: SecurityServer) -> bool:
     """Fetch once and act on what changed; False without an anchor or a valid configuration."""
-    anchor = server.anchor
+    anchor, previous = server.anchor, server.fetched()
     if anchor is None:
         return False
     try:
-        directory, content, url = download(anchor)
+        known = b"" if previous is None else previous.content.encode()
+        directory, content, url = download(anchor, known)
+        parameters = directory.accept(content)
     except ConfigurationError as problem:
         server.last_problem = problem
         _LOG.warning("global configuration not updated: %s", problem)
         return False
     server.last_problem = None
+    record = ConfigurationRecord(content=content.decode(), expires=directory.expires, fetched_at=now(), url=url)
     with server.store.transaction():
-        server.store.put(
-            ConfigurationRecord(content=content.decode(), expires=directory.expires, fetched_at=now(), url=url)
-        )
-        reconcile(server, directory.accept(content))
+        server.take(record, parameters)
+        reconcile(server, parameters)
     return True
 
 

@@ -6,7 +6,7 @@ import base64
 import contextlib
 import ssl
 import time
-from datetime import datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated
 
@@ -42,6 +42,13 @@ from xroad_simulator.settings import SecuritySettings
 from xroad_simulator.software_token import KeyRecord, PrivateKey, SoftwareToken
 from xroad_simulator.store import Store
 
+
+@lru_cache(maxsize=2)
+def _parse_anchor(content: str) -> Anchor:
+    """Anchors are asked for with every message and hardly ever change."""
+    return Anchor.parse(base64.b64decode(content))
+
+
 ROLES = frozenset(
     {
         Role.SECURITY_OFFICER,
@@ -70,7 +77,8 @@ class SecurityServer:
         self.last_problem: ConfigurationError | None = None
         """Why the last fetch of the configuration failed, None if it didn't."""
         self._information_systems: ssl.SSLContext | None = None
-        self._parameters: tuple[datetime, Parameters] | None = None
+        self._fetched: ConfigurationRecord | None = None
+        self._parameters: Parameters | None = None
         self._rights: dict[tuple[str, str], tuple[float, frozenset[tuple[int, str]]]] = {}
 
     def information_systems_context(self, context: ssl.SSLContext) -> ssl.SSLContext:
@@ -100,19 +108,34 @@ class SecurityServer:
     def anchor(self) -> Anchor | None:
         """The imported anchor."""
         record = self.store.get(AnchorRecord, "anchor")
-        return None if record is None else Anchor.parse(base64.b64decode(record.content))
+        return None if record is None else _parse_anchor(record.content)
+
+    def fetched(self) -> ConfigurationRecord | None:
+        """The configuration that was fetched last, valid or not."""
+        if self._fetched is None:
+            self._fetched = self.store.get(ConfigurationRecord, "configuration")
+        return self._fetched
+
+    def take(self, record: ConfigurationRecord, parameters: Parameters) -> None:
+        """Use a configuration that was fetched and verified."""
+        self.store.put(record)
+        self._fetched, self._parameters = record, parameters
+
+    def last_configuration(self) -> Parameters | None:
+        """The global configuration even if it has expired, None before the first one."""
+        record = self.fetched()
+        if record is not None and self._parameters is None:
+            self._parameters = Parameters.model_validate_json(record.content)
+        return self._parameters
 
     def configuration(self) -> Parameters:
         """The global configuration; ConfigurationError without one that is valid now."""
-        record = self.store.get(ConfigurationRecord, "configuration")
-        if record is None:
+        record, parameters = self.fetched(), self.last_configuration()
+        if record is None or parameters is None:
             raise ConfigurationError("global_conf_not_available", "nothing was fetched yet")
         if now() > record.expires:
             raise ConfigurationError("OutdatedGlobalConf", f"expired {record.expires}")
-        if self._parameters is None or self._parameters[0] != record.fetched_at:
-            parsed = Parameters.model_validate_json(record.content)
-            self._parameters = (record.fetched_at, parsed)
-        return self._parameters[1]
+        return parameters
 
     def api_configuration(self) -> Parameters:
         """The global configuration, for operations of the admin API: 500 without one."""
@@ -121,11 +144,6 @@ class SecurityServer:
         except ConfigurationError as problem:
             code = "global_conf_outdated" if "Outdated" in problem.code else problem.code
             raise internal_error(code, problem.detail) from None
-
-    def last_configuration(self) -> Parameters | None:
-        """The global configuration even if it has expired, None before the first one."""
-        record = self.store.get(ConfigurationRecord, "configuration")
-        return None if record is None else Parameters.model_validate_json(record.content)
 
     @property
     def instance(self) -> str:
