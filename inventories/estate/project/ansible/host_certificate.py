@@ -1,0 +1,34 @@
+"""What role `host_certificate` is told about a host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from estate.host import Host, Role
+from estate.model import Estate
+from estate.network import LISTENERS, Endpoint
+from estate.project.ansible.secret import secret
+
+RELOADED: dict[Role, tuple[str, ...]] = {
+    Role.POSTGRESQL: ("postgresql.service",),
+    Role.REGISTRY: ("docker-registry.service",),
+    Role.MONITORING: ("prometheus.service", "prometheus-alertmanager.service"),
+    Role.LOAD_BALANCER: ("haproxy.service",),
+    Role.CENTRAL_SERVER: ("xroad-center.service",),
+    Role.SECURITY_SERVER: ("xroad-proxy.service",),
+}
+"""Units that read the host's certificate, by the role that brings them."""
+
+
+def variables(estate: Estate, host: Host) -> dict[str, Any]:
+    """Names of the certificate, the authority, and what reads it on this host."""
+    authority = estate.hosts_with(Role.CERTIFICATE_AUTHORITY)[0]
+    port = LISTENERS[Endpoint.INFRASTRUCTURE_TLS].port
+    return {
+        "host_certificate_names": [estate.fqdn(host), *estate.aliases(host)],
+        "host_certificate_authority_url": f"https://{estate.fqdn(authority)}:{port}",
+        "host_certificate_authority_host": authority.name,
+        "host_certificate_provisioner_password": secret("infrastructure-tls-hosts"),
+        "host_certificate_lifetime_hours": estate.trust.infrastructure_tls.leaf_lifetime,
+        "host_certificate_reload_units": [unit for role in host.roles for unit in RELOADED.get(role, ())],
+    }

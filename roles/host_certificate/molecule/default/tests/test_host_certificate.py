@@ -1,0 +1,77 @@
+import pytest
+
+TLS = "/etc/smartgouv/tls"
+
+pytestmark = pytest.mark.on("node")
+
+
+def test_certificate_chains_to_the_root_for_both_names(host):
+    for name in ("node.site.test", "service.site.test"):
+        verified = host.run(
+            f"openssl verify -CAfile {TLS}/root.crt -untrusted {TLS}/host.crt -verify_hostname {name} {TLS}/host.crt"
+        )
+        assert verified.rc == 0, verified.stderr
+
+
+def test_certificate_lives_a_day(host):
+    assert host.run(f"openssl x509 -in {TLS}/host.crt -noout -checkend 82800").rc == 0
+    assert host.run(f"openssl x509 -in {TLS}/host.crt -noout -checkend 90000").rc == 1
+
+
+def test_chain_has_the_issuing_authority(host):
+    assert host.file(f"{TLS}/host.crt").content_string.count("BEGIN CERTIFICATE") == 2
+
+
+def test_only_the_group_reads_the_key(host):
+    key = host.file(f"{TLS}/host.key")
+
+    assert (key.user, key.group, key.mode) == ("root", "ssl-cert", 0o640)
+
+
+def test_root_is_trusted_by_the_system(host):
+    assert host.run("curl --silent --fail https://authority.site.test:9443/health").rc == 0
+
+
+def test_timer_waits(host):
+    assert host.service("host-certificate.timer").is_running
+    assert host.service("host-certificate.timer").is_enabled
+
+
+def test_reader_was_told(host):
+    assert host.file("/run/reader").content_string.startswith("reloaded")
+
+
+def test_renewal_waits_until_a_third_is_left(host):
+    before = host.run(f"sha256sum {TLS}/host.crt").stdout
+
+    assert host.run("systemctl start host-certificate.service").rc == 0
+    assert host.run(f"sha256sum {TLS}/host.crt").stdout == before
+
+
+def test_late_certificate_is_renewed_with_the_same_key(host):
+    key = host.run(f"sha256sum {TLS}/host.key").stdout
+    before = host.run(f"openssl x509 -in {TLS}/host.crt -noout -serial").stdout
+    # The tool believes in a life of 90 hours, so that what is left of a day is less than a third of it.
+    host.run("sed 's/^lifetime=.*/lifetime=90/' /usr/local/sbin/host-certificate > /root/late; chmod +x /root/late")
+    renewed = host.run("/root/late renew")
+
+    assert renewed.rc == 0, renewed.stderr
+    assert host.run(f"openssl x509 -in {TLS}/host.crt -noout -serial").stdout != before
+    assert host.run(f"sha256sum {TLS}/host.key").stdout == key
+    assert host.file(f"{TLS}/host.key").mode == 0o640
+    assert host.run("/usr/local/sbin/host-certificate check").rc == 0
+
+
+def test_a_foreign_key_is_noticed(host):
+    host.run(f"cp -a {TLS} /root/tls-copy")
+    host.run(f"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {TLS}/host.key")
+    noticed = host.run("/usr/local/sbin/host-certificate check")
+    host.run(f"cp -a /root/tls-copy/host.key {TLS}/host.key")
+
+    assert noticed.rc == 1
+    assert "the key is another" in noticed.stderr
+    assert host.run("/usr/local/sbin/host-certificate check").rc == 0
+
+
+def test_no_token_or_password_is_left(host):
+    assert host.run("grep -rl scenario-only /etc /root /var/log /usr/local").stdout == ""
