@@ -138,13 +138,14 @@ class Api:
         parameters = {"fieldManager": manager, "force": "true" if force else "false"}
         if dry_run:
             parameters["dryRun"] = "All"
+        metadata = {key: value for key, value in item["metadata"].items() if key != "namespace"}
         if reference.namespace:
-            item = {**item, "metadata": {**item["metadata"], "namespace": reference.namespace}}
+            metadata["namespace"] = reference.namespace
         return await self._request(
             "PATCH",
             await self._path(reference),
             params=parameters,
-            json=item,
+            json={**item, "metadata": metadata},
             headers={"Content-Type": "application/apply-patch+yaml"},
         )
 

@@ -119,7 +119,7 @@ class Releases:
         except HelmError as failure:
             raise ProviderError(f"release {identifier}: {failure}") from None
         items = documents(manifest)
-        drift = await asyncio.gather(*(self._drift(item, namespace) for item in items))
+        drift = await asyncio.gather(*(self._drift(item, namespace, name) for item in items))
         return Snapshot(identifier, inputs, _state(inputs, status, items, [one for one in drift if one]))
 
     async def update(
@@ -206,10 +206,9 @@ class Releases:
             return ProviderError(text)
         return UnfinishedError(f"{namespace}/{name}", inputs, _state(inputs, status, [], []), text)
 
-    async def _drift(self, item: Object, namespace: str) -> str | None:
+    async def _drift(self, item: Object, namespace: str, name: str) -> str | None:
         """How a live object departs from what the release says; None if it doesn't."""
-        if (item.get("metadata") or {}).get("namespace") is None:
-            item = {**item, "metadata": {**(item.get("metadata") or {}), "namespace": namespace}}
+        item = _as_helm_applies(item, namespace, name)
         try:
             reference = await self._api.reference(item)
             live = await self._api.get(reference)
@@ -254,6 +253,16 @@ def _sensitive(values: Any, key: str = "") -> list[str]:
     if isinstance(values, list):
         return [found for item in values for found in _sensitive(item, key)]
     return [values] if isinstance(values, str) and values and _SENSITIVE.search(key) else []
+
+
+def _as_helm_applies(item: Object, namespace: str, name: str) -> Object:
+    """An object of a manifest with what helm adds to each as it applies it."""
+    metadata = item.get("metadata") or {}
+    labels = {**(metadata.get("labels") or {}), "app.kubernetes.io/managed-by": "Helm"}
+    origin = {"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": namespace}
+    annotations = {**(metadata.get("annotations") or {}), **origin}
+    added = {"labels": labels, "annotations": annotations}
+    return {**item, "metadata": {"namespace": namespace, **metadata, **added}}
 
 
 def _arguments(inputs: Properties) -> list[str]:
