@@ -1,32 +1,38 @@
-"""Runs the roles' Molecule scenarios, several side by side: `python -m operate.role_tests [ROLE…]`."""
+"""Runs the Molecule scenarios of roles, several side by side, and says in one line each how they went.
+
+Each role's whole output goes to a file of its own. Containers and networks of a run carry its name, so that
+runs at one time don't meet, and whatever ends the run, nothing of it is left.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 from xml.etree import ElementTree as ET
 
 import typer
 
-from operate.failure import ExitCode
+from operate.failure import Failure
 from operate.files import write_atomically
-from operate.locations import ROOT, state_home
-from operate.reporting import seconds
+from operate.locations import ROOT, cache_home, state_home
+from operate.processes import started, stop
+from operate.reporting import Report, seconds
 
 ROLES = ROOT / "roles"
-LIMIT_SECONDS = 1500
-"""The longest that a scenario may take; one that hangs must not take the others' time."""
+RUN_LABEL = "smartgouv.molecule.run"
+SHOWN_LINES = 25
+"""How much of a failed role's output stands in the report; the rest is in its file."""
 
 
 @dataclass(frozen=True)
@@ -36,180 +42,196 @@ class Result:
     role: str
     passed: bool
     seconds: float
+    step: str
+    """The step in which it failed. Empty if it passed."""
     log: Path
-    cause: str = ""
-    tests: int = 0
-    """Tests of the verify step."""
 
 
-class Runner:
-    """Runs scenarios and stops them together."""
-
-    def __init__(self, run: str, folder: Path) -> None:
-        self._run = run
-        self._folder = folder
-        self._running: set[subprocess.Popen[str]] = set()
-        self._lock = threading.Lock()
-        self._stopped = False
-
-    def scenario(self, role: str) -> Result:
-        """Run one role's whole sequence, output to its log."""
-        log = self._folder / f"{role}.log"
-        started = time.monotonic()
-        with log.open("w", encoding="utf-8") as output:
-            process = self._start(role, output)
-            if process is None:
-                return Result(role, passed=False, seconds=0, log=log, cause="not started")
-            try:
-                code = process.wait(LIMIT_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._kill(process)
-                code = None
-            finally:
-                with self._lock:
-                    self._running.discard(process)
-        duration = time.monotonic() - started
-        text = log.read_text(encoding="utf-8", errors="replace")
-        if code == 0:
-            return Result(role, passed=True, seconds=duration, log=log, tests=_tests(text))
-        cause = f"took more than {seconds(LIMIT_SECONDS)}" if code is None else _cause(text)
-        return Result(role, passed=False, seconds=duration, log=log, cause=cause, tests=_tests(text))
-
-    def stop(self) -> None:
-        """Kill what runs and start nothing more."""
-        with self._lock:
-            self._stopped = True
-            running = list(self._running)
-        for process in running:
-            self._kill(process)
-
-    def _start(self, role: str, output: object) -> subprocess.Popen[str] | None:
-        with self._lock:
-            if self._stopped:
-                return None
-            process = subprocess.Popen(
-                [sys.executable, "-m", "molecule", "test"],
-                cwd=ROLES / role,
-                env={
-                    **os.environ,
-                    "SMARTGOUV_MOLECULE_RUN": self._run,
-                    "MOLECULE_COMMAND_BORDERS": "false",
-                    "NO_COLOR": "1",
-                    "PY_COLORS": "0",
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=output,  # type: ignore[call-overload]
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
-            self._running.add(process)
-            return process
-
-    @staticmethod
-    def _kill(process: subprocess.Popen[str]) -> None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        process.wait()
-
-
-def roles() -> list[str]:
-    """Roles that have a scenario."""
+def scenarios() -> list[str]:
+    """Every role that has a scenario."""
     return sorted(path.parents[2].name for path in ROLES.glob("*/molecule/default/molecule.yml"))
 
 
-def sweep(run: str) -> None:
-    """Remove containers and networks of a run: what a killed scenario left."""
+class Run:
+    """One run of several scenarios."""
+
+    def __init__(self, folder: Path) -> None:
+        """Prepare a run that keeps its results in `folder`."""
+        # A process's number is no other living run's.
+        self.name = f"t{os.getpid()}"
+        self.folder = folder
+        self._living: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def role(self, role: str) -> Result:
+        """Run the scenario of a role."""
+        log = self.folder / f"{role}.log"
+        begun = time.monotonic()
+        step = ""
+        with tempfile.TemporaryDirectory(prefix=f"smartgouv-{role}-") as ephemeral, log.open("w") as file:
+            environment = self._environment(ephemeral)
+            with started(
+                [sys.executable, "-m", "molecule", "test"], environment=environment, directory=ROLES / role
+            ) as process:
+                with self._lock:
+                    self._living.add(process)
+                    if self._stopped:
+                        stop(process)
+                assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+                for line in process.stdout:
+                    file.write(line)
+                    file.flush()
+                    step = _failed_step(line) or step
+                status = process.wait()
+                with self._lock:
+                    self._living.discard(process)
+        return Result(role, status == 0, time.monotonic() - begun, step if status else "", log)
+
+    def stop(self) -> None:
+        """End every scenario that still runs, and start no other."""
+        with self._lock:
+            self._stopped = True
+            living = list(self._living)
+        for process in living:
+            stop(process)
+
+    def clean(self) -> None:
+        """Remove what scenarios of this run left."""
+        _remove(f"{RUN_LABEL}={self.name}")
+
+    def _environment(self, ephemeral: str) -> dict[str, str]:
+        return {
+            **os.environ,
+            "CONTAINERS_CONF": str(ROOT / ".config/containers.conf"),
+            "MOLECULE_COMMAND_BORDERS": "false",
+            "MOLECULE_EPHEMERAL_DIRECTORY": ephemeral,
+            "NO_COLOR": "1",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONUNBUFFERED": "1",
+            "SMARTGOUV_MIRROR": os.environ.get("SMARTGOUV_MIRROR", str(cache_home() / "mirror")),
+            "SMARTGOUV_MOLECULE_RUN": self.name,
+        }
+
+
+def _failed_step(line: str) -> str:
+    """The step that a line of Molecule's output says has failed."""
+    before, _, after = line.partition("Executed: Failed")
+    return before.rpartition(" > ")[2].strip(" ]\t") if after or "Executed: Failed" in line else ""
+
+
+def remove_orphans() -> None:
+    """Remove what runs left that were ended by force: those whose process is gone."""
+    for name in set(_podman("ps", "--all", "--format", f'{{{{index .Labels "{RUN_LABEL}"}}}}').split()):
+        if name[:1] == "t" and name[1:].isdigit() and not Path("/proc", name[1:]).exists():
+            _remove(f"{RUN_LABEL}={name}")
+
+
+def _remove(label: str) -> None:
+    containers = _podman("ps", "--all", "--quiet", "--filter", f"label={label}").split()
+    if containers:
+        _podman("rm", "--force", "--volumes", "--time", "0", *containers)
+    networks = _podman("network", "ls", "--quiet", "--filter", f"label={label}").split()
+    if networks:
+        _podman("network", "rm", "--force", *networks)
+
+
+def _podman(*words: str) -> str:
     environment = {**os.environ, "CONTAINERS_CONF": str(ROOT / ".config/containers.conf")}
-    label = f"--filter=label=smartgouv.molecule.run={run}"
-
-    def podman(*words: str) -> list[str]:
-        done = subprocess.run(["podman", *words], capture_output=True, text=True, check=False, env=environment)
-        return done.stdout.split()
-
-    if containers := podman("ps", "--all", "--quiet", label):
-        podman("rm", "--force", "--volumes", "--time", "0", *containers)
-    if networks := podman("network", "ls", "--quiet", label):
-        podman("network", "rm", "--force", *networks)
+    return subprocess.run(
+        ["podman", *words], env=environment, capture_output=True, text=True, check=False
+    ).stdout
 
 
-def _tests(text: str) -> int:
-    return sum(int(number) for number in re.findall(r"^=+ .*?(\d+) passed.*=+$", text, re.MULTILINE))
-
-
-def _cause(text: str) -> str:
-    """The line that says most about a failure."""
-    for pattern in (r"^(?:fatal|failed): .*", r"^FAILED .*", r"^ERROR +.*", r"^CRITICAL .*"):
-        if found := re.findall(pattern, text, re.MULTILINE):
-            return str(found[0])[:200]
-    return "the log says"
-
-
-def _junit(results: Iterable[Result], target: Path) -> None:
-    found = list(results)
-    failures = sum(not result.passed for result in found)
-    suite = ET.Element("testsuite", name="roles", tests=str(len(found)), failures=str(failures))
-    for result in found:
+def write_results(results: Sequence[Result], folder: Path) -> None:
+    """Write what programs read: JUnit XML and JSON."""
+    suite = ET.Element(
+        "testsuite",
+        name="roles",
+        tests=str(len(results)),
+        failures=str(sum(not result.passed for result in results)),
+        time=f"{sum(result.seconds for result in results):.1f}",
+    )
+    for result in results:
         case = ET.SubElement(
             suite, "testcase", classname="roles", name=result.role, time=f"{result.seconds:.1f}"
         )
         if not result.passed:
-            ET.SubElement(case, "failure", message=result.cause)
-    ET.indent(suite)
-    write_atomically(target, ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n")
+            failure = ET.SubElement(case, "failure", message=f"failed in step {result.step}")
+            failure.text = "".join(_tail(result.log))
+    write_atomically(folder / "junit.xml", ET.tostring(suite, encoding="unicode"))
+    found = [{**asdict(result), "log": str(result.log)} for result in results]
+    write_atomically(folder / "results.json", json.dumps(found, indent=2) + "\n")
 
 
-@contextmanager
-def _interruptible(runner: Runner) -> Iterator[None]:
-    """Stop the scenarios on Ctrl-C and on a request to end."""
+def _tail(log: Path) -> list[str]:
+    """The part of a failed scenario's output that says why: what stood before Molecule cleaned up."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    end = next((number for number, line in enumerate(lines) if "Executed: Failed" in line), len(lines))
+    return lines[max(0, end - SHOWN_LINES) : end]
 
-    def end(*_: object) -> None:
-        runner.stop()
-        raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except KeyboardInterrupt:
-        runner.stop()
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+def _in_order_of_ending(run: Run, roles: Sequence[str], jobs: int) -> Iterator[Result]:
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        waiting = [pool.submit(run.role, role) for role in roles]
+        try:
+            for future in as_completed(waiting):
+                yield future.result()
+        except BaseException:
+            for future in waiting:
+                future.cancel()
+            run.stop()
+            raise
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help="Roles; all of them if none is named.")] = None,
+    roles: Annotated[list[str] | None, typer.Argument(metavar="[ROLE]...", help="Every role if none.")] = None,
     *,
-    jobs: Annotated[int, typer.Option(help="Scenarios side by side.")] = 2,
+    jobs: Annotated[int, typer.Option(help="How many scenarios run at one time.", min=1)] = 2,
+    results: Annotated[Path | None, typer.Option(help="Folder for logs and results.")] = None,
 ) -> None:
-    """Run each role's scenario: check, converge, idempotence, verify."""
-    known = roles()
-    if unknown := sorted(set(names or []) - set(known)):
-        typer.echo(f"no such role: {', '.join(unknown)}; there are: {', '.join(known)}", err=True)
-        raise typer.Exit(ExitCode.BAD_INPUT)
-    run = f"test{os.getpid()}"
-    folder = state_home() / "role-tests"
+    """Run roles' scenarios: check, converge, idempotence, verify."""
+    report = Report()
+    known = scenarios()
+    wanted = roles or known
+    unknown = sorted(set(wanted) - set(known))
+    if unknown:
+        report.failure(
+            Failure(f"no such role: {', '.join(unknown)}", next_step=f"choose from: {' '.join(known)}")
+        )
+        raise typer.Exit(2)
+    folder = results or state_home() / "role-tests" / time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     folder.mkdir(parents=True, exist_ok=True)
-    runner = Runner(run, folder)
-    results: list[Result] = []
+    # Ends like Ctrl-C does, so that nothing stays behind.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    begun = time.monotonic()
+    remove_orphans()
+    run = Run(folder)
+    found: list[Result] = []
     try:
-        with _interruptible(runner), ThreadPoolExecutor(jobs) as pool:
-            for result in pool.map(runner.scenario, names or known):
-                results.append(result)
-                mark = "ok    " if result.passed else "FAILED"
-                detail = f"{result.tests} tests" if result.passed else f"{result.cause}; see {result.log}"
-                typer.echo(f"{mark} {result.role:<22} {seconds(result.seconds):>12}  {detail}")
+        for result in _in_order_of_ending(run, wanted, jobs):
+            found.append(result)
+            if result.passed:
+                report.done(result.role, result.seconds, "check, converge, idempotence, verify")
+            else:
+                report.failure(
+                    Failure(
+                        f"{result.role} in step {result.step or 'start'} after {seconds(result.seconds)}",
+                        details="".join(_tail(result.log)),
+                        next_step=f"less {result.log}",
+                    )
+                )
     except KeyboardInterrupt:
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
+        report.line("stopped; removing the containers of this run")
+        raise typer.Exit(130) from None
     finally:
-        sweep(run)
-    _junit(results, folder / "roles.xml")
-    failed = sum(not result.passed for result in results)
-    typer.echo(f"{len(results) - failed} passed, {failed} failed")
-    if failed:
-        raise typer.Exit(ExitCode.FAILED)
+        run.clean()
+        write_results(found, folder)
+    failed = sum(not result.passed for result in found)
+    report.line(
+        f"{len(found) - failed} passed, {failed} failed in {seconds(time.monotonic() - begun)} ({folder})"
+    )
+    raise typer.Exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

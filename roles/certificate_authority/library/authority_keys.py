@@ -87,7 +87,7 @@ BACKDATED = datetime.timedelta(minutes=5)
 """How far before now a certificate begins, for hosts whose clocks are behind."""
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - a person decides; nothing broke
     """What is on disk doesn't fit what is wanted; a person has to decide."""
 
 
