@@ -1,7 +1,7 @@
 """The one place that knows how testinfra reaches the hosts of a Molecule scenario.
 
-A role's tests take the fixture ``host`` and run once for every host of their scenario; a test that concerns one host
-says so with ``@pytest.mark.on("name")``. The fixture ``machine`` gives any host of the scenario by its name.
+A role's tests take the fixture ``host`` and run once for every host of their scenario; a test that concerns
+one host says so with ``@pytest.mark.on("name")``. The fixture ``machine`` gives any host by its name.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def machine() -> Callable[[str], Host]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Add failed units and the last lines of the journal to a failure's report."""
     report = yield
     host = getattr(item, "funcargs", {}).get("host")

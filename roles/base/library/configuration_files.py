@@ -18,13 +18,13 @@ DOCUMENTATION = """
 module: configuration_files
 short_description: Write a set of rendered configuration files and links
 description:
-  - A host's base consists of a dozen small files. Sent one by one each costs a connection and a Python start on the
-    host, which on many hosts is most of the run's time; this module compares and writes them together.
-  - Every file is replaced atomically and only when its content, owner or mode differs. No file is written unless
+  - A host's base consists of a dozen small files. Sent one by one each costs a connection and a Python start on
+    the host, which on many hosts is most of the run's time; this module compares and writes them together.
+  - Every file is replaced atomically and only when its content, owner or mode differs. None is written unless
     every validation passes, so a refused file leaves the whole set as it was.
 options:
   files:
-    description: The files, each with C(path), C(content) and optionally C(owner), C(group), C(mode) and C(validate).
+    description: The files.
     type: list
     elements: dict
     required: true
@@ -77,7 +77,7 @@ def _current(path: str) -> str | None:
 
 
 def _attributes_differ(path: str, wanted: dict[str, Any]) -> bool:
-    found = os.stat(path)
+    found = Path(path).stat()
     try:
         owner, group = pwd.getpwnam(wanted["owner"]).pw_uid, grp.getgrnam(wanted["group"]).gr_gid
     except KeyError:
@@ -99,21 +99,22 @@ def _refuse_invalid(module: AnsibleModule, wanted: dict[str, Any]) -> None:
         module.fail_json(msg=f"{wanted['path']} was refused by {command[0]}: {(errors or output).strip()}")
 
 
-def _write(module: AnsibleModule, path: str, wanted: dict[str, Any]) -> None:
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".new-")
+def _write(path: Path, wanted: dict[str, Any]) -> None:
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(wanted["content"])
+    temporary = Path(name)
     shutil.chown(temporary, wanted["owner"], wanted["group"])
-    os.chmod(temporary, int(wanted["mode"], 8))
-    os.replace(temporary, path)
+    temporary.chmod(int(wanted["mode"], 8))
+    temporary.replace(path)
 
 
-def _link(path: str, target: str) -> None:
-    temporary = f"{path}.new"
-    Path(temporary).unlink(missing_ok=True)
-    os.symlink(target, temporary)
-    os.replace(temporary, path)
+def _link(path: Path, target: str) -> None:
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(path)
 
 
 def _strangers(directories: list[str], files: set[str]) -> list[str]:
@@ -121,7 +122,7 @@ def _strangers(directories: list[str], files: set[str]) -> list[str]:
     return [
         str(path)
         for directory in directories
-        if os.path.isdir(directory)
+        if Path(directory).is_dir()
         for path in sorted(Path(directory).iterdir())
         if str(path) not in files
     ]
@@ -170,16 +171,16 @@ def main() -> None:
     links = {
         path: target
         for path, target in module.params["links"].items()
-        if not (os.path.islink(path) and os.readlink(path) == target)
+        if not (Path(path).is_symlink() and str(Path(path).readlink()) == target)
     }
     removed = _strangers(module.params["directories"], {wanted["path"] for wanted in module.params["files"]})
     if not module.check_mode:
         for path, wanted in changed:
-            _write(module, path, wanted)
+            _write(Path(path), wanted)
         for path, target in links.items():
-            _link(path, target)
+            _link(Path(path), target)
         for path in removed:
-            os.unlink(path)
+            Path(path).unlink()
     paths = [wanted["path"] for _, wanted in changed] + list(links) + removed
     module.exit_json(changed=bool(paths), paths=paths, diff=differences)
 

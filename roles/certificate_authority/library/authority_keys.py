@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import shutil
@@ -26,10 +26,10 @@ DOCUMENTATION = """
 module: authority_keys
 short_description: Make the keys and certificates of a root and its issuing authorities
 description:
-  - Makes what is missing and never replaces a key or a certificate that exists. Each file is written whole or not at
-    all and a key before its certificate, so an interrupted run is continued by the next one.
-  - Private keys are encrypted with their passphrases before they reach the disk. Keys of provisioners are JSON Web
-    Keys, whose private half is encrypted with the provisioner's password.
+  - Makes what is missing and never replaces a key or a certificate that exists. Each file is written whole or
+    not at all and a key before its certificate, so an interrupted run is continued by the next one.
+  - Private keys are encrypted with their passphrases before they reach the disk. Keys of provisioners are JSON
+    Web Keys, whose private half is encrypted with the provisioner's password.
 options:
   root:
     description: The root.
@@ -45,7 +45,7 @@ options:
   issuers:
     description:
       - The issuing authorities, with C(name), C(common_name), C(key), C(lifetime_days), C(passphrase) and
-        C(provisioners), each with a C(name); other keys are not looked at. An issuer runs as C(ca-) and its name.
+        C(provisioners), each with a C(name); other keys are not looked at. An issuer runs as C(ca-NAME).
     type: list
     elements: dict
     required: true
@@ -60,7 +60,12 @@ EXAMPLES = """
   authority_keys:
     organization: Site
     country: BJ
-    root: {folder: /etc/smartgouv/root, common_name: Site Root CA, key: ec-p384, lifetime_days: 7300, passphrase: "…"}
+    root:
+      folder: /etc/smartgouv/root
+      common_name: Site Root CA
+      key: ec-p384
+      lifetime_days: 7300
+      passphrase: "…"
     folder: /etc/smartgouv/ca
     issuers: []
     passwords: {}
@@ -83,7 +88,7 @@ KEYS = {
     "ec-p256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "ec-p384": lambda: ec.generate_private_key(ec.SECP384R1()),
 }
-BACKDATED = datetime.timedelta(minutes=5)
+BACKDATED = dt.timedelta(minutes=5)
 """How far before now a certificate begins, for hosts whose clocks are behind."""
 
 
@@ -157,8 +162,8 @@ class Workshop:
                 x509.NameAttribute(NameOID.COMMON_NAME, common_name),
             ]
         )
-        begins = datetime.datetime.now(datetime.timezone.utc) - BACKDATED  # noqa: UP017 (Python 3.10 on some hosts)
-        ends = begins + datetime.timedelta(days=lifetime_days)
+        begins = dt.datetime.now(dt.timezone.utc) - BACKDATED  # noqa: UP017 (Python 3.10 on some hosts)
+        ends = begins + dt.timedelta(days=lifetime_days)
         issuer_certificate, issuer_key = issuer or (None, key)
         issuer_public = issuer_key.public_key()
         if issuer_certificate is not None:
@@ -235,9 +240,9 @@ def _key_usage() -> Any:
     )
 
 
-def _end(certificate: Any) -> datetime.datetime:
+def _end(certificate: Any) -> dt.datetime:
     """When a certificate ends; its plain attribute has no time zone before cryptography 42."""
-    return certificate.not_valid_after.replace(tzinfo=datetime.timezone.utc)  # noqa: UP017
+    return certificate.not_valid_after.replace(tzinfo=dt.timezone.utc)  # noqa: UP017
 
 
 def _checked(path: Path, key: Any, issuer: tuple[Any, Any] | None) -> Any:
@@ -248,10 +253,10 @@ def _checked(path: Path, key: Any, issuer: tuple[Any, Any] | None) -> Any:
         raise Refusal(f"{path} isn't the certificate of the key beside it. Next: restore both from one backup.")
     if issuer is not None and found.issuer != issuer[0].subject:
         raise Refusal(f"{path} was issued by another root. Next: restore the root that issued it.")
-    if _end(found) <= datetime.datetime.now(datetime.timezone.utc):  # noqa: UP017
+    if _end(found) <= dt.datetime.now(dt.timezone.utc):  # noqa: UP017
         raise Refusal(
-            f"{path} has expired. Hosts' certificates below it are worthless too. Next: move the file away and apply "
-            "again, which issues a new certificate for the same key; then re-enrol the hosts."
+            f"{path} has expired. Certificates below it are worthless too. Next: move the file away and apply again, "
+            "which issues a new certificate for the same key; hosts then enrol anew."
         )
     return found
 

@@ -51,7 +51,7 @@ def _input_rule(flow: str, sources: Iterable[IPv4Network], protocol: str, ports:
 
 
 def _with_pods(estate: Estate, host: Host, sources: tuple[IPv4Network, ...]) -> tuple[IPv4Network, ...]:
-    """`sources`, and where every node is among them also the pods: inside the cluster they keep their address."""
+    """`sources`, with the pods where every node is among them: inside the cluster they keep their address."""
     if _is_node(host) and set(_nodes(estate)) <= set(sources):
         return (*sources, estate.kubernetes.pod_network)
     return sources
@@ -105,7 +105,7 @@ def _nodes(estate: Estate) -> tuple[IPv4Network, ...]:
 
 
 def _texts(networks: Iterable[IPv4Network]) -> list[str]:
-    """Networks as nftables and people read them: a host without its prefix length, none twice or inside another."""
+    """Networks as people read them: a host without its prefix length, none twice or inside another."""
     return [
         str(network.network_address) if network.prefixlen == 32 else str(network)
         for network in collapse_addresses(networks)

@@ -56,8 +56,8 @@ def test_stranger_is_refused(host: Host) -> None:
     host.check_output("rm -f /root/other /root/other.pub && ssh-keygen -q -t ed25519 -N '' -f /root/other")
     for account in ("operator", "root"):
         tried = host.run(
-            "ssh -n -i /root/other -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=no %s@127.0.0.1 true",
-            account,
+            "ssh -n -i /root/other -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=no "
+            f"{account}@127.0.0.1 true"
         )
 
         assert tried.rc == 255
