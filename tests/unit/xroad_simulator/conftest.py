@@ -616,9 +616,12 @@ class Federation:
         """A call of birth records by the portal, through its security server."""
         headers = {"X-Road-Client": "TEST/GOV/DIGITAL/PORTAL", **arguments.pop("headers", {})}
         service = arguments.pop("service", "TEST/GOV/CIVIL/REGISTRY/birth-records")
+        plain = self.management.port(8080)
+        base = self.management.port(8443).replace("http:", "https:") if arguments.pop("tls", False) else plain
         return httpx.request(
             method,
-            f"{self.management.port(8080)}/r1/{service}{path}",
+            f"{base}/r1/{service}{path}",
+            verify=False,  # noqa: S501 - a self-signed certificate of this test's own server
             headers={name: value for name, value in headers.items() if value},
             timeout=30,
             trust_env=False,

@@ -131,8 +131,9 @@ def test_client_that_wants_tls_is_refused_without(federation: Federation) -> Non
     try:
         refused = (500, "Server.ClientProxy.SslAuthenticationFailed")
         assert error_of(federation.message()) == refused
+        assert federation.message(tls=True).status_code == 200
         api.ask("PATCH", path, json={"connection_type": "HTTPS"})
-        assert error_of(federation.message()) == refused
+        assert error_of(federation.message(tls=True)) == refused
     finally:
         api.ask("PATCH", path, json={"connection_type": "HTTP"})
 
