@@ -255,8 +255,8 @@ def _checked(path: Path, key: Any, issuer: tuple[Any, Any] | None) -> Any:
         raise Refusal(f"{path} was issued by another root. Next: restore the root that issued it.")
     if _end(found) <= dt.datetime.now(dt.timezone.utc):  # noqa: UP017
         raise Refusal(
-            f"{path} has expired. Certificates below it are worthless too. Next: move the file away and apply again, "
-            "which issues a new certificate for the same key; hosts then enrol anew."
+            f"{path} has expired. Certificates below it are worthless too. Next: move the file away and apply "
+            "again, which issues a new certificate for the same key; hosts enrol anew."
         )
     return found
 
