@@ -70,7 +70,14 @@ def main() -> None:
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
 
     def ctr(*arguments: str) -> str:
-        _, output, _ = module.run_command(["ctr", "--namespace", "k8s.io", *arguments], check_rc=True)
+        code, output, errors = module.run_command(["ctr", "--namespace", "k8s.io", *arguments])
+        if code != 0:
+            # Above its error, ctr prints warnings about the host.
+            said = (errors.strip().splitlines() or ["nothing"])[-1].removeprefix("ctr: ")
+            module.fail_json(
+                msg=f"`ctr {' '.join(arguments[:2])}` of {arguments[-1]} failed: {said}. Next: see that the registry "
+                "answers and holds the image (stage data publishes it), then repeat this stage"
+            )
         return str(output)
 
     known = digests(ctr("images", "ls"))
