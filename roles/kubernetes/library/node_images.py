@@ -75,8 +75,8 @@ def main() -> None:
             # Above its error, ctr prints warnings about the host.
             said = (errors.strip().splitlines() or ["nothing"])[-1].removeprefix("ctr: ")
             module.fail_json(
-                msg=f"`ctr {' '.join(arguments[:2])}` of {arguments[-1]} failed: {said}. Next: see that the registry "
-                "answers and holds the image (stage data publishes it), then repeat this stage"
+                msg=f"`ctr {' '.join(arguments[:2])}` of {arguments[-1]} failed: {said}. "
+                "Next: see that the registry answers and holds the image (stage data), then repeat this stage"
             )
         return str(output)
 
