@@ -241,8 +241,10 @@ def _key_usage() -> Any:
 
 
 def _end(certificate: Any) -> dt.datetime:
-    """When a certificate ends; its plain attribute has no time zone before cryptography 42."""
-    return certificate.not_valid_after.replace(tzinfo=dt.timezone.utc)  # noqa: UP017
+    """When a certificate ends. Before version 42 the library knows it without a time zone only."""
+    if hasattr(certificate, "not_valid_after_utc"):
+        return certificate.not_valid_after_utc  # type: ignore[no-any-return]
+    return certificate.not_valid_after.replace(tzinfo=dt.timezone.utc)  # type: ignore[no-any-return]  # noqa: UP017
 
 
 def _checked(path: Path, key: Any, issuer: tuple[Any, Any] | None) -> Any:
