@@ -22,7 +22,7 @@ def write_schema(*, dry_run: bool) -> list[Path]:
     return [PATH] if _put(PATH, render(), dry_run) else []
 
 
-def _put(path: Path, text: str, dry_run: bool) -> bool:  # noqa: FBT001 - private
+def _put(path: Path, text: str, dry_run: bool) -> bool:
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     if not dry_run:

@@ -31,15 +31,11 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
 def _settings(federation: Federation) -> dict[str, Any]:
     """`local.ini`: how often the configuration is generated, and how long it is good for."""
     settings: dict[str, Any] = {
-        "admin-service": {
-            "global-configuration-generation-rate-in-seconds": federation.configuration_interval
-        }
+        "admin-service": {"global-configuration-generation-rate-in-seconds": federation.configuration_interval}
     }
     if federation.distribution is Distribution.SIMULATOR:
         # X-Road keeps this one in its database (confExpireIntervalSeconds).
-        settings["simulator"] = {
-            "configuration-lifetime-in-seconds": federation.configuration_lifetime
-        }
+        settings["simulator"] = {"configuration-lifetime-in-seconds": federation.configuration_lifetime}
     return settings
 
 

@@ -1,6 +1,5 @@
 """Variables of role container_runtime."""
 
-# ruff: noqa: ARG001  (every projection takes estate and host)
 from __future__ import annotations
 
 from typing import Any

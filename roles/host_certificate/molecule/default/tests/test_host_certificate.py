@@ -8,7 +8,7 @@ pytestmark = pytest.mark.on("node")
 def test_certificate_chains_to_the_root_for_both_names(host):
     for name in ("node.site.test", "service.site.test"):
         verified = host.run(
-            f"openssl verify -CAfile {TLS}/root.crt -untrusted {TLS}/host.crt -verify_hostname {name} {TLS}/host.crt"
+            f"cd {TLS} && openssl verify -CAfile root.crt -untrusted host.crt -verify_hostname {name} host.crt"
         )
         assert verified.rc == 0, verified.stderr
 
@@ -52,7 +52,9 @@ def test_late_certificate_is_renewed_with_the_same_key(host):
     key = host.run(f"sha256sum {TLS}/host.key").stdout
     before = host.run(f"openssl x509 -in {TLS}/host.crt -noout -serial").stdout
     # The tool believes in a life of 90 hours, so that what is left of a day is less than a third of it.
-    host.run("sed 's/^lifetime=.*/lifetime=90/' /usr/local/sbin/host-certificate > /root/late; chmod +x /root/late")
+    host.run(
+        "sed 's/^lifetime=.*/lifetime=90/' /usr/local/sbin/host-certificate > /root/late; chmod +x /root/late"
+    )
     renewed = host.run("/root/late renew")
 
     assert renewed.rc == 0, renewed.stderr
