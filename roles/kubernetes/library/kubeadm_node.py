@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import ssl
 import threading
@@ -43,13 +44,16 @@ options:
 
 FOLDER = Path("/etc/kubernetes")
 FINISHED = FOLDER / "initialised"
-"""Says that `kubeadm init` came to its end and somebody saw it."""
+"""Says that `kubeadm init` came to its end and somebody saw it; holds the digest of its configuration."""
 FACTS = Path("/etc/ansible/facts.d/kubernetes_bootstrap.fact")
 LOCK = Path("/run/lock/kubeadm_node")
 ADMIN = FOLDER / "admin.conf"
 KUBELET_ACCESS = FOLDER / "kubelet.conf"
 AUTHORITY = FOLDER / "pki/ca.crt"
 READY_URL = "https://127.0.0.1:6443/readyz"
+
+API_SERVER = FOLDER / "manifests/kube-apiserver.yaml"
+_RESTART_SECONDS = 30
 
 LAST_STEP = ("daemonset/kube-proxy", "deployment/coredns")
 """What `kubeadm init` makes last: with these in place nothing of it is missing."""
@@ -73,15 +77,22 @@ class ReadyWatch(threading.Thread):
 
     def run(self) -> None:
         """Ask until the API is ready or the deadline has passed."""
-        # Only whether the API answers matters here; its certificate is made in this very moment.
-        context = ssl._create_unverified_context()  # noqa: S323
         while time.monotonic() < self._deadline:
-            try:
-                with urllib.request.urlopen(READY_URL, timeout=2, context=context):
-                    self.seconds = round(time.monotonic() - self._start, 2)
-                    return
-            except (OSError, urllib.error.URLError):
-                time.sleep(0.1)
+            if is_ready():
+                self.seconds = round(time.monotonic() - self._start, 2)
+                return
+            time.sleep(0.1)
+
+
+def is_ready() -> bool:
+    """Whether the API of this node calls itself ready."""
+    # Only whether it answers matters here; its certificate may be made in this very moment.
+    context = ssl._create_unverified_context()  # noqa: S323
+    try:
+        with urllib.request.urlopen(READY_URL, timeout=2, context=context):
+            return True
+    except (OSError, urllib.error.URLError):
+        return False
 
 
 class Node:
@@ -125,6 +136,23 @@ class Node:
             self._module.fail_json(msg=f"the API did not become ready within {deadline_seconds} s")
         return float(watch.seconds or 0)
 
+    def reconfigure(self, configuration: str, deadline_seconds: int) -> None:
+        """Bring a changed configuration to the API server, and wait until it is back."""
+        before = API_SERVER.read_text()
+        self._run("kubeadm", "init", "phase", "control-plane", "apiserver", "--config", configuration)
+        if API_SERVER.read_text() == before:
+            return
+        # The kubelet replaces the pod in its own time: first it goes, then it comes.
+        gone = time.monotonic() + _RESTART_SECONDS
+        while is_ready() and time.monotonic() < gone:
+            time.sleep(0.2)
+        watch = ReadyWatch(deadline_seconds)
+        watch.run()
+        if watch.seconds is None:
+            self._module.fail_json(
+                msg=f"the API is not back within {deadline_seconds} s of its new configuration"
+            )
+
     def join(self, configuration: str) -> None:
         """Become a worker."""
         self._run("kubeadm", "join", "--config", configuration)
@@ -137,20 +165,28 @@ def note(seconds: float) -> None:
     temporary.replace(FACTS)
 
 
+def digest_of(configuration: Path) -> str:
+    """A digest of the configuration; of nothing while a prediction runs before it was ever written."""
+    return hashlib.sha256(configuration.read_bytes() if configuration.exists() else b"").hexdigest()
+
+
 def initialise(module: AnsibleModule, node: Node) -> None:
     """Ends the module: the node is the control plane."""
-    deadline = module.params["deadline_seconds"]
-    if FINISHED.exists() and ADMIN.exists():
+    configuration, deadline = module.params["configuration"], module.params["deadline_seconds"]
+    finished = FINISHED.exists() and ADMIN.exists()
+    digest = digest_of(Path(configuration))
+    if finished and FINISHED.read_text() == digest:
         module.exit_json(changed=False, member=True)
     if module.check_mode:
-        module.exit_json(changed=True, member=False)
-    if node.finished_initialisation(deadline):
-        FINISHED.touch()
+        module.exit_json(changed=True, member=finished)
+    if finished or node.finished_initialisation(deadline):
+        node.reconfigure(configuration, deadline)
+        FINISHED.write_text(digest)
         module.exit_json(changed=True, member=True)
     node.clean()
-    seconds = node.initialise(module.params["configuration"], deadline)
+    seconds = node.initialise(configuration, deadline)
     note(seconds)
-    FINISHED.touch()
+    FINISHED.write_text(digest)
     module.exit_json(changed=True, member=True, ready_seconds=seconds)
 
 

@@ -54,6 +54,11 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
             ],
             "upstreams": [],
         },
+        "kubernetes_site_certificate": {
+            "certificate": "/etc/smartgouv/tls/host.crt",
+            "key": "/etc/smartgouv/tls/host.key",
+            "names": [estate.fqdn(host)],
+        },
         "kubernetes_kubeconfig_file": str(folder / "kubeconfig") if folder else "kubeconfig",
     }
 
