@@ -40,6 +40,15 @@ class ServiceType(StrEnum):
     REST = "REST"
 
 
+class Connection(StrEnum):
+    """How a subsystem's information systems connect to their security server (ug-ss, connection types)."""
+
+    HTTP = "HTTP"
+    HTTPS = "HTTPS"
+    """With a certificate of their own. Not merely encrypted: that is HTTPS_NO_AUTH."""
+    HTTPS_NO_AUTH = "HTTPS_NO_AUTH"
+
+
 class MemberClass(Model):
     """A kind of member, such as government bodies."""
 
@@ -62,6 +71,7 @@ class Subsystem(Model):
     name: str = Field(min_length=1)
     security_server: Name
     """The host that represents it."""
+    connection: Connection = Connection.HTTPS
     services: tuple[Service, ...] = ()
 
 

@@ -109,7 +109,7 @@ def _security_server(estate: Estate, server: SecurityServer) -> dict[str, Any]:
             {
                 "subsystem": _colons(estate, identifier),
                 "services": _services(estate, subsystem),
-                "connection": _connection(estate, identifier),
+                "connection": subsystem.connection.value,
             }
             for identifier, subsystem in represented.items()
             if identifier != management
@@ -126,15 +126,6 @@ def _security_server(estate: Estate, server: SecurityServer) -> dict[str, Any]:
         ],
         "management": _management(estate) if server.host == model.management.security_server else None,
     }
-
-
-def _connection(estate: Estate, subsystem: SubsystemId) -> str:
-    """How a subsystem's information system connects to its security server.
-
-    The portal verifies the server and shows no certificate of its own; the flows of the estate decide
-    who can reach the port. Others would have to show a registered one.
-    """
-    return "HTTPS_NO_AUTH" if subsystem == SubsystemId.parse(estate.portal.client) else "HTTPS"
 
 
 def _services(estate: Estate, subsystem: Subsystem) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 from estate import Estate
 from estate.host import Role
@@ -18,9 +19,20 @@ def check(workspace: Workspace, estate: Estate) -> list[Check]:
     checks = []
     for monitor in estate.hosts_with(Role.MONITORING):
         url = f"https://{estate.fqdn(monitor)}:{port}/api/v1/query?query=up%7Bjob%3D%22node%22%7D"
-        answer = remote.ask(workspace, {monitor.name: {"http": [{"url": url}]}})[monitor.name]["http"][0]
-        checks.append(_judged(estate, monitor.name, answer["status"], answer["body"]))
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            answers = remote.ask(workspace, {monitor.name: {"http": [{"url": url}]}})
+            answer = answers[monitor.name]["http"][0]
+            found = _judged(estate, monitor.name, answer["status"], answer["body"])
+            if found.passed or time.monotonic() > deadline:
+                break
+            time.sleep(5)
+        checks.append(found)
     return checks
+
+
+PATIENCE_SECONDS = 75
+"""A target that was just added is asked within one interval, and the intervals are spread."""
 
 
 def _judged(estate: Estate, monitor: str, status: int, body: str) -> Check:

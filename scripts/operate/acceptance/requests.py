@@ -8,7 +8,7 @@ from html import unescape
 from typing import Any
 
 from estate import Estate
-from estate.federation import SubsystemId
+from estate.federation import Connection, SubsystemId
 from estate.host import Role
 from estate.network import LISTENERS, Endpoint
 from estate.platform import Sector
@@ -51,32 +51,36 @@ def _judged(sector: Sector, page: dict[str, Any]) -> Check:
 
 
 def check_refusals(workspace: Workspace, estate: Estate) -> list[Check]:
-    """Each provider asks another one without a right: X-Road's AccessDenied must come back."""
-    providers = [
-        (identifier, subsystem)
-        for identifier, subsystem in estate.federation.subsystems().items()
-        if subsystem.services
-    ]
+    """Who may connect without a certificate asks for what it has no right to: AccessDenied must come."""
+    federation = estate.federation
+    subsystems = federation.subsystems()
     rights = {
         (SubsystemId.parse(right.client), SubsystemId.parse(right.provider), service)
-        for right in estate.federation.access_rights
+        for right in federation.access_rights
         for service in right.services
     }
-    port = min(LISTENERS[Endpoint.INFORMATION_SYSTEMS].ports)
-    instance = estate.federation.instance
-    asked: dict[str, dict[str, Any]] = {}
-    names: dict[str, str] = {}
-    for (client, own), (provider, other) in zip(providers, providers[1:] + providers[:1], strict=True):
-        service = other.services[0].code
-        if (client, provider, service) in rights:
+    port = max(LISTENERS[Endpoint.INFORMATION_SYSTEMS].ports)
+    asked: dict[str, list[dict[str, Any]]] = {}
+    names: dict[str, list[str]] = {}
+    for client, own in subsystems.items():
+        if own.connection is not Connection.HTTPS_NO_AUTH:
             continue
-        # Asked on the client's own security server, as its information system would.
-        url = f"http://127.0.0.1:{port}/r1/{instance}/{provider}/{service}/none"
-        headers = {"X-Road-Client": f"{instance}/{client}"}
-        asked[own.security_server] = {"http": [{"url": url, "headers": headers}]}
-        names[own.security_server] = f"{client} → {provider}/{service}"
-    answers = remote.ask(workspace, asked)
-    return [_refused(names[host], answers[host]["http"][0]) for host in asked]
+        for provider, other in subsystems.items():
+            for service in other.services:
+                if (client, provider, service.code) in rights:
+                    continue
+                # Asked on the client's own security server, as its information system would.
+                server = f"https://{estate.fqdn(own.security_server)}:{port}"
+                url = f"{server}/r1/{federation.instance}/{provider}/{service.code}"
+                headers = {"X-Road-Client": f"{federation.instance}/{client}"}
+                asked.setdefault(own.security_server, []).append({"url": url, "headers": headers})
+                names.setdefault(own.security_server, []).append(f"{client} → {provider}/{service.code}")
+    answers = remote.ask(workspace, {host: {"http": requests} for host, requests in asked.items()})
+    return [
+        _refused(name, answer)
+        for host, called in names.items()
+        for name, answer in zip(called, answers[host]["http"], strict=True)
+    ]
 
 
 def _refused(name: str, answer: dict[str, Any]) -> Check:
