@@ -72,14 +72,20 @@ def _pytest(*words: str) -> list[str]:
 LAYERS = (
     Layer("static", "style, types, lint, generated files", _static),
     Layer(
-        "python",
-        "units, properties, contracts, programs",
-        lambda: [_pytest("tests", "-m", "not lab and not node")],
-    ),
-    Layer(
         "toolchain",
         "binaries, packages and images are built",
         lambda: [_python("operate.toolchain", "all")],
+        nodes=True,
+    ),
+    Layer(
+        "python",
+        "units, properties, contracts",
+        lambda: [_pytest("tests", "-m", "not lab and not node and not engine")],
+    ),
+    Layer(
+        "engine",
+        "programs and providers on the tool chain's engines",
+        lambda: [_pytest("tests", "-m", "engine and not lab and not node")],
         nodes=True,
     ),
     Layer(
@@ -95,7 +101,7 @@ LAYERS = (
         nodes=True,
     ),
 )
-"""Every layer, cheapest first."""
+"""Every layer, in the order in which later ones stand on earlier ones."""
 
 
 def run(layers: Sequence[Layer], report: Report) -> Tally:
