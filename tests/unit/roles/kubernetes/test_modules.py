@@ -43,12 +43,22 @@ def test_image_counts_as_present_with_its_digest_only(reference: str, name: str,
 class FakeModule:
     """What the module asks of Ansible: commands run, with the exit codes that a test says."""
 
-    def __init__(self, codes: dict[str, int]) -> None:
-        self.codes, self.commands = codes, []  # type: tuple[dict[str, int], list[str]]
+    check_mode = False
+
+    def __init__(self, codes: dict[str, int], **params: Any) -> None:
+        self.codes, self.params = codes, params
+        self.commands: list[str] = []
 
     def run_command(self, command: list[str], check_rc: bool) -> tuple[int, str, str]:  # noqa: ARG002
         self.commands.append(" ".join(command[:2]))
         return self.codes.get(command[0], 0), "", ""
+
+    def exit_json(self, **result: Any) -> None:
+        raise Ended(result)
+
+
+class Ended(Exception):  # noqa: N818  an answer, not an error
+    """The module's answer."""
 
 
 @pytest.fixture
@@ -104,3 +114,25 @@ def test_measurement_is_kept_whole_or_not_at_all(kubeadm: Any, tmp_path: Path) -
     kubeadm.note(6.3)
     assert (tmp_path / "bootstrap.fact").read_text() == '{"ready_seconds": 6.3}\n'
     assert [file.name for file in tmp_path.iterdir()] == ["bootstrap.fact"]
+
+
+@pytest.mark.parametrize(("written", "changed"), [("kind: the same", False), ("kind: another", True)])
+def test_changed_configuration_reaches_a_running_control_plane(
+    kubeadm: Any,
+    write: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    written: str,
+    changed: bool,
+) -> None:
+    write(admin_conf="access", init_yml="kind: the same")
+    (tmp_path / "initialised").write_text(kubeadm.digest_of(tmp_path / "init.yml"))
+    write(init_yml=written)
+    reached: list[str] = []
+    monkeypatch.setattr(kubeadm.Node, "reconfigure", lambda _self, path, _deadline: reached.append(path))
+    ansible = FakeModule({}, configuration=str(tmp_path / "init.yml"), deadline_seconds=1)
+    with pytest.raises(Ended) as answer:
+        kubeadm.initialise(ansible, kubeadm.Node(ansible))
+    assert answer.value.args[0]["changed"] is changed
+    assert bool(reached) is changed
+    assert (tmp_path / "initialised").read_text() == kubeadm.digest_of(tmp_path / "init.yml")
