@@ -28,7 +28,7 @@ def record_digests(run: Run, built: toolchain.Toolchain) -> None:
 
 def publish(run: Run) -> Outcome:
     """Upload the images that the registry doesn't have yet."""
-    built = toolchain.ensure(run.report)
+    built = run.toolchain
     estate = run.estate
     host = estate.hosts_with(Role.REGISTRY)[0]
     registry = f"{estate.fqdn(host)}:{LISTENERS[Endpoint.REGISTRY].port}"

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 10.0
 
 
-def end_with_parent() -> None:
-    """Have the kernel stop this process when its parent dies, even by kill -9 (prctl(2))."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def ending_with_parent(command: Sequence[str]) -> list[str]:
+    """`command` so that the kernel stops it when this process dies, even by kill -9 (prctl(2)).
+
+    Not a function for subprocess to call in the child: that would fork this whole process, and
+    the threads of libraries such as gRPC don't survive it.
+    """
+    return ["setpriv", "--pdeathsig=TERM", "--", *command]
 
 
 @contextlib.contextmanager
@@ -34,7 +35,7 @@ def started(
     `inherit` are descriptors to hand on, such as a lock's.
     """
     process = subprocess.Popen(
-        command,
+        ending_with_parent(command),
         env=dict(environment),
         cwd=directory,
         stdin=subprocess.DEVNULL,
@@ -44,7 +45,6 @@ def started(
         errors="replace",
         pass_fds=tuple(inherit),
         start_new_session=True,
-        preexec_fn=end_with_parent,  # noqa: PLW1509 - one call of libc, no lock is taken
     )
     try:
         yield process

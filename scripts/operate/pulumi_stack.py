@@ -14,7 +14,6 @@ from pulumi import automation
 from pulumi.automation import EngineEvent, OpType
 
 from estate.load import OVERLAY_VARIABLE, SECRETS_VARIABLE
-from operate import toolchain
 from operate.failure import ExitCode, Failure
 from operate.files import private_directory
 from operate.reporting import Report
@@ -157,7 +156,7 @@ def _program(run: Run, name: str) -> Callable[[], None]:
 
 def _stack(run: Run, name: str) -> automation.Stack:
     workspace = run.workspace
-    _set_environment(workspace, toolchain.ensure(run.report).binaries)
+    _set_environment(workspace, run.toolchain.binaries)
     home = private_directory(workspace.directory / "pulumi")
     states = private_directory(home / "states")
     directory = private_directory(home / name)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from estate import Estate
+from operate import toolchain
 from operate.playbooks import HostCounts
 from operate.reporting import Report
+from operate.toolchain import Toolchain
 from operate.workspace import Workspace
 
 
@@ -22,6 +25,11 @@ class Run:
     """Descriptor of the workspace's lock, for programs that outlive a killed run."""
     measured: dict[str, Any] = field(default_factory=dict)
     """Figures that stages leave for the run's record."""
+
+    @cached_property
+    def toolchain(self) -> Toolchain:
+        """The tool chain, built where it is missing. Looked at once a run."""
+        return toolchain.ensure(self.report)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operate import images, toolchain
+from operate import images
 from operate.lab import driver
 from operate.lab.reconcile import compare, observe
 from operate.run import Outcome, Run
@@ -10,7 +10,7 @@ from operate.run import Outcome, Run
 
 def plan(run: Run) -> Outcome:
     """What raising the nodes would do."""
-    built = toolchain.ensure(run.report)
+    built = run.toolchain
     drawing = driver.blueprint(run.workspace, run.estate, built.node_image, built.mirror)
     work = compare(drawing, observe(drawing.lab))
     return Outcome(work.summary, len(work.create_nodes) + len(work.start_nodes) + len(work.remove_nodes))
@@ -18,7 +18,7 @@ def plan(run: Run) -> Outcome:
 
 def apply(run: Run) -> Outcome:
     """Build what is missing of the tool chain, then make the machine hold the lab's nodes."""
-    built = toolchain.ensure(run.report)
+    built = run.toolchain
     images.record_digests(run, built)
     drawing = driver.blueprint(run.workspace, run.estate, built.node_image, built.mirror)
     raised = driver.raise_nodes(run.workspace, run.estate, drawing, run.report)

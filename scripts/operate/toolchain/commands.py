@@ -11,7 +11,7 @@ from pathlib import Path
 
 from operate.failure import Failure
 from operate.locations import ROOT, cache_home
-from operate.processes import end_with_parent
+from operate.processes import ending_with_parent
 
 CONTAINERS_CONF = ROOT / ".config" / "containers.conf"
 """How podman, buildah and skopeo are to behave, whatever the machine's own settings are."""
@@ -42,7 +42,7 @@ def run(
     settings = {**os.environ, "CONTAINERS_CONF": str(CONTAINERS_CONF), "LC_ALL": "C.UTF-8"}
     settings.update(environment or {})
     result = subprocess.run(
-        [program, *command[1:]],
+        ending_with_parent([program, *command[1:]]),
         input=given,
         stdin=subprocess.DEVNULL if given is None else None,
         capture_output=True,
@@ -51,7 +51,6 @@ def run(
         cwd=directory,
         env=settings,
         check=False,
-        preexec_fn=end_with_parent,
     )
     if result.returncode != 0:
         raise _failure(command, result, purpose, next_step)
