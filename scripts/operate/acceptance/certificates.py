@@ -16,15 +16,12 @@ BY_ROLE: dict[Role, tuple[Endpoint, ...]] = {
     Role.POSTGRESQL: (Endpoint.POSTGRESQL,),
     Role.REGISTRY: (Endpoint.REGISTRY,),
     Role.MONITORING: (Endpoint.PROMETHEUS, Endpoint.ALERTMANAGER),
+    Role.KUBERNETES_CONTROL_PLANE: (Endpoint.KUBERNETES_API,),
     Role.LOAD_BALANCER: (Endpoint.HTTPS,),
     Role.CENTRAL_SERVER: (Endpoint.ADMIN_API,),
     Role.SECURITY_SERVER: (Endpoint.ADMIN_API, Endpoint.MESSAGE_TRANSPORT, Endpoint.INFORMATION_SYSTEMS),
 }
-"""Endpoints that speak TLS. Node metrics do on every host.
-
-The Kubernetes API isn't among them yet: kubeadm makes a root of its own until the cluster's authorities hang
-below the site's.
-"""
+"""Endpoints that speak TLS. Node metrics do on every host."""
 
 
 def endpoints(estate: Estate, host: Host) -> list[dict[str, Any]]:
