@@ -99,7 +99,7 @@ class _Reader:
             spent[self._task] = spent.get(self._task, 0.0) + now - self._task_started
         if self._pending_change is not None:
             task, hosts = self._pending_change
-            self._report.change(f"{task}  ({_some(hosts)})")
+            self._report.change(f"{task}  ({_some(sorted(hosts))})")
             self._pending_change = None
         self._task = ""
 
