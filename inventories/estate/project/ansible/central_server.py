@@ -7,24 +7,15 @@ from typing import Any
 from estate.federation import Distribution, Federation
 from estate.host import Host
 from estate.model import Estate
-from estate.project.ansible.secret import secret
-from estate.secrets import admin_password, api_key, pin
+from estate.project.ansible.exchange_server import shared
 
 
 def variables(estate: Estate, host: Host) -> dict[str, Any]:
     """Packages, interval of the configuration, and the names of the server's secrets."""
     federation = estate.federation
     return {
-        "central_server_distribution": federation.distribution.value,
-        "central_server_version": federation.version,
         "central_server_settings": _settings(federation),
-        "central_server_admin": {
-            "name": "exchange-admin",
-            "password": secret(admin_password(host.name)),
-        },
-        "central_server_pin": secret(pin(host.name)),
-        "central_server_api_key_name": api_key(host.name),
-        **_repository(federation),
+        **shared("central_server", federation, host),
     }
 
 
@@ -37,18 +28,3 @@ def _settings(federation: Federation) -> dict[str, Any]:
         # X-Road keeps this one in its database (confExpireIntervalSeconds).
         settings["simulator"] = {"configuration-lifetime-in-seconds": federation.configuration_lifetime}
     return settings
-
-
-def _repository(federation: Federation) -> dict[str, Any]:
-    """Where X-Road's packages come from; nothing where the estate names no repository."""
-    repository = federation.repository
-    if repository is None:
-        return {}
-    return {
-        "central_server_repository": {
-            "url": repository.url,
-            "suite": repository.suite,
-            "component": repository.component,
-            "key_fingerprint": repository.key_fingerprint,
-        }
-    }

@@ -8,24 +8,15 @@ from estate.federation import Distribution, Federation
 from estate.host import Host
 from estate.model import Estate
 from estate.network import LISTENERS, Endpoint
-from estate.project.ansible.secret import secret
-from estate.secrets import admin_password, api_key, pin
+from estate.project.ansible.exchange_server import shared
 
 
 def variables(estate: Estate, host: Host) -> dict[str, Any]:
     """Packages, intervals of the configuration, and the names of the server's secrets."""
     federation = estate.federation
     return {
-        "security_server_distribution": federation.distribution.value,
-        "security_server_version": federation.version,
         "security_server_settings": _settings(federation),
-        "security_server_admin": {
-            "name": "exchange-admin",
-            "password": secret(admin_password(host.name)),
-        },
-        "security_server_pin": secret(pin(host.name)),
-        "security_server_api_key_name": api_key(host.name),
-        **_repository(federation),
+        **shared("security_server", federation, host),
     }
 
 
@@ -41,18 +32,3 @@ def _settings(federation: Federation) -> dict[str, Any]:
         # On a scaled clock a revoked right bites as soon as the rest of a change does.
         proxy["server-conf-cache-period"] = interval
     return settings
-
-
-def _repository(federation: Federation) -> dict[str, Any]:
-    """Where X-Road's packages come from; nothing where the estate names no repository."""
-    repository = federation.repository
-    if repository is None:
-        return {}
-    return {
-        "security_server_repository": {
-            "url": repository.url,
-            "suite": repository.suite,
-            "component": repository.component,
-            "key_fingerprint": repository.key_fingerprint,
-        }
-    }
