@@ -1,0 +1,203 @@
+#!/usr/bin/python
+"""Ansible module: let systemd's units run with what lies on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = """
+module: running_units
+short_description: Enable and start units, and let them take what has changed since
+description:
+  - Enables and starts each unit, and restarts or reloads one whose files are newer than its process.
+  - A handler would be lost when a run is killed between the file and the handler, and knows nothing of a
+    certificate that was renewed between two runs; comparing times finds both.
+  - Unit files that systemd has not read yet are read first, and a changed unit file is a reason for a restart.
+options:
+  units:
+    description: The units, in the order in which they are started.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name: {description: Name with its suffix., type: str, required: true}
+      enabled:
+        description: Whether it must start at boot. Off for units of a generator, which need no enabling.
+        type: bool
+        default: true
+      reads:
+        description: Files that the unit reads when it starts; a newer one is a reason for a restart.
+        type: list
+        elements: path
+        default: []
+      reloads:
+        description: Files that the unit reads again when it is reloaded; a newer one is a reason for a reload.
+        type: list
+        elements: path
+        default: []
+author: the maintainers of this repository
+"""
+
+EXAMPLES = """
+- name: Run Prometheus with its present configuration
+  running_units:
+    units:
+      - name: prometheus.service
+        reads: [/etc/default/prometheus]
+        reloads: [/etc/prometheus/prometheus.yml]
+"""
+
+RETURN = """
+actions:
+  description: What was done, or would be in check mode, as C(verb unit).
+  type: list
+  returned: always
+"""
+
+PROPERTIES = (
+    "Id",
+    "LoadState",
+    "ActiveState",
+    "UnitFileState",
+    "NeedDaemonReload",
+    "FragmentPath",
+    "DropInPaths",
+    "ActiveEnterTimestamp",
+    "StateChangeTimestamp",
+)
+_STARTS_AT_BOOT = {"enabled", "enabled-runtime", "static", "generated", "alias", "indirect"}
+_RUNS = {"active", "activating", "reloading"}
+_MOMENT = "%a %Y-%m-%d %H:%M:%S.%f UTC"
+_JOURNAL_LINES = 15
+
+
+@dataclass(frozen=True)
+class State:
+    """What systemd says of a unit."""
+
+    loaded: bool
+    runs: bool
+    starts_at_boot: bool
+    stale: bool
+    """Whether its files have changed since systemd read them."""
+    files: tuple[str, ...]
+    """The unit file and its drop-ins."""
+    since: float
+    """When it became active, in seconds since 1970; 0 if it never did."""
+    settled: float
+    """When it changed its state last; a reload is such a change."""
+
+
+def moment(text: str) -> float:
+    """Seconds since 1970 of a time that systemd printed with microseconds in UTC; 0 for none."""
+    if not text or text == "n/a":
+        return 0.0
+    return datetime.strptime(text, _MOMENT).replace(tzinfo=UTC).timestamp()
+
+
+def state(block: str) -> State:
+    """A unit's state from its lines of C(systemctl show)."""
+    found = dict(line.partition("=")[::2] for line in block.splitlines())
+    return State(
+        loaded=found["LoadState"] == "loaded",
+        runs=found["ActiveState"] in _RUNS,
+        starts_at_boot=found["UnitFileState"] in _STARTS_AT_BOOT,
+        stale=found["NeedDaemonReload"] == "yes",
+        files=tuple(path for path in (found["FragmentPath"], *found["DropInPaths"].split()) if path),
+        since=moment(found["ActiveEnterTimestamp"]),
+        settled=moment(found["StateChangeTimestamp"]),
+    )
+
+
+def newer(paths: Sequence[str], time: float) -> list[str]:
+    """Which of the files were written after `time`. A link counts as its target; what isn't there as old."""
+    return [path for path in paths if Path(path).exists() and Path(path).stat().st_mtime > time]
+
+
+def due(wanted: dict[str, Any], found: State) -> list[str]:
+    """What has to be done with a unit, as verbs of C(systemctl)."""
+    verbs = []
+    if wanted["enabled"] and not found.starts_at_boot:
+        verbs.append("enable")
+    if not found.runs:
+        verbs.append("start")
+    elif found.stale or newer([*found.files, *wanted["reads"]], found.since):
+        verbs.append("restart")
+    elif newer(wanted["reloads"], found.settled):
+        verbs.append("reload")
+    return verbs
+
+
+class Units:
+    """The host's units, through C(systemctl)."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self._module = module
+
+    def read(self, names: Sequence[str]) -> dict[str, State]:
+        """The state of each unit by name."""
+        properties = ",".join(PROPERTIES)
+        _, output, _ = self._module.run_command(
+            ["systemctl", "show", "--timestamp=us+utc", f"--property={properties}", *names], check_rc=True
+        )
+        return dict(zip(names, map(state, output.strip().split("\n\n")), strict=True))
+
+    def act(self, verb: str, name: str) -> None:
+        """Let C(systemctl) do something with a unit; if it fails the unit's last journal lines say why."""
+        status, output, errors = self._module.run_command(["systemctl", "--quiet", verb, name])
+        if status != 0:
+            _, journal, _ = self._module.run_command(
+                ["journalctl", "--no-pager", "--output=cat", f"--lines={_JOURNAL_LINES}", f"--unit={name}"]
+            )
+            said = (errors or output).strip()
+            self._module.fail_json(msg=f"systemctl {verb} {name} failed: {said}\n{journal.strip()}")
+
+    def read_again(self) -> None:
+        """Let systemd read its unit files."""
+        self._module.run_command(["systemctl", "daemon-reload"], check_rc=True)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "units": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "enabled": {"type": "bool", "default": True},
+                    "reads": {"type": "list", "elements": "path", "default": []},
+                    "reloads": {"type": "list", "elements": "path", "default": []},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    wanted = {unit["name"]: unit for unit in module.params["units"]}
+    units = Units(module)
+    found = units.read(list(wanted))
+    # What is due is decided before systemd reads its files again, which would hide that they have changed.
+    plan = {name: due(unit, found[name]) for name, unit in wanted.items()}
+    if not module.check_mode:
+        if any(unit.stale or not unit.loaded for unit in found.values()):
+            units.read_again()
+            missing = [name for name, unit in units.read(list(wanted)).items() if not unit.loaded]
+            if missing:
+                module.fail_json(msg=f"systemd knows no unit {', '.join(missing)}, or refuses its file")
+        for name, verbs in plan.items():
+            for verb in verbs:
+                units.act(verb, name)
+    actions = [f"{verb} {name}" for name, verbs in plan.items() for verb in verbs]
+    module.exit_json(changed=bool(actions), actions=actions)
+
+
+if __name__ == "__main__":
+    main()
