@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import typer
 
 from operate.failure import ExitCode, Failure
+from operate.files import disk_full
+from operate.locations import state_home
 from operate.reporting import Report
 
 
@@ -31,10 +35,19 @@ def reported(report: Report, *, interrupted: str = "") -> Iterator[None]:
     try:
         yield
     except Failure as failure:
-        report.failure(failure)
-        report.document({"result": "failed", "message": failure.message, "details": failure.details})
-        raise typer.Exit(failure.code) from None
+        _fail(report, failure)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # A failed write, unlike a failed opening, doesn't name its file.
+        _fail(report, disk_full(Path(error.filename) if error.filename else state_home() / "*"))
     except KeyboardInterrupt:
         report.warning(f"stopped. {interrupted}".strip())
         report.document({"result": "interrupted"})
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _fail(report: Report, failure: Failure) -> NoReturn:
+    report.failure(failure)
+    report.document({"result": "failed", "message": failure.message, "details": failure.details})
+    raise typer.Exit(failure.code) from None

@@ -72,6 +72,8 @@ class _Reader:
 
     def __init__(self, result: PlaybookResult, report: Report) -> None:
         self.result = result
+        self.complete = False
+        """Whether the run's last event was read: without it, results may be missing."""
         self._report = report
         self._task = ""
         self._task_started = 0.0
@@ -90,6 +92,7 @@ class _Reader:
                 self._count(event)
                 self._show()
             case "stats":
+                self.complete = True
                 self.finish(event["time"])
 
     def finish(self, now: float) -> None:
@@ -179,6 +182,13 @@ def run_playbook(
             f"Ansible ended with status {process.returncode} before any host failed",
             details=_tail(log),
             next_step=f"less {log}",
+        )
+    if not reader.complete:
+        # Ansible goes on when its callback can't write; what it did is then unknown.
+        raise Failure(
+            "Ansible ended well, but the record of what it did is cut off",
+            details=_tail(log),
+            next_step=f"df -h {directory}   # a full disk is the usual reason; then run the same command again",
         )
     return result
 

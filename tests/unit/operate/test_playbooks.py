@@ -154,3 +154,12 @@ def test_every_event_is_a_line_of_json(play: Any, tmp_path: Path) -> None:
     assert kinds[0] == "play"
     assert kinds[-1] == "stats"
     assert kinds.count("result") == 6
+
+
+def test_a_record_that_is_cut_off_is_a_failure(play: Any) -> None:
+    """On a full disk the callback can't write and Ansible goes on: "nothing changed" would be a lie."""
+    with pytest.raises(Failure) as caught:
+        play("End", "ansible.builtin.debug: {msg: end}", SMARTGOUV_EVENTS="/dev/full")
+
+    assert "cut off" in caught.value.message
+    assert "df -h" in caught.value.next_step
