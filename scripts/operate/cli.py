@@ -236,7 +236,7 @@ def secrets_check(site: Site, lab: Lab = None, as_json: Json = False) -> None:
         estate = workspace.load()
         for name in workspace.secrets.undeclared(estate):
             report.warning(f"{workspace.secrets.path(name)} isn't declared by the site")
-        workspace.secrets.require(estate, site)
+        workspace.secrets.require(estate, workspace.generate_command)
         report.line(f"{len(estate.secrets)} secrets can be used: {workspace.secrets.directory}")
         report.document({"secrets": [secret.name for secret in estate.secrets], "result": "ok"})
 

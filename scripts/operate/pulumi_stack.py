@@ -106,7 +106,7 @@ def require_known(name: str) -> None:
 
 def _operate(run: Run, name: str, operation: str, *, changing: bool) -> Mapping[str, int]:
     require_known(name)
-    run.workspace.secrets.require(run.estate, run.workspace.site)
+    run.workspace.secrets.require(run.estate, run.workspace.generate_command)
     listener = _Listener(run.report, changing=changing)
     try:
         stack = _stack(run, name)

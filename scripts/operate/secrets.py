@@ -89,8 +89,11 @@ class SecretStore:
             if path.is_file() and not path.name.startswith(".") and path.name not in declared
         )
 
-    def require(self, estate: Estate, site: str) -> None:
-        """Failure, with the command that helps, unless every declared secret can be used."""
+    def require(self, estate: Estate, generate: str) -> None:
+        """Failure with the command that helps, unless every declared secret can be used.
+
+        `generate` is the command that makes the missing ones.
+        """
         findings = self.check(estate)
         if not findings:
             return
@@ -100,7 +103,7 @@ class SecretStore:
             f"install -m 0600 /dev/stdin {self.path(name)}   # type the value, then Ctrl-D" for name in brought
         ]
         if any(finding.reason == "missing" and finding.name not in brought for finding in findings):
-            steps.append(f"scripts/smartgouv secrets generate {site}   # makes the missing ones")
+            steps.append(f"{generate}   # makes the missing ones")
         if any("readable by others" in finding.reason for finding in findings):
             steps.append(f"chmod 0600 {self.directory}/*")
         for finding in findings:
@@ -108,7 +111,7 @@ class SecretStore:
                 steps.append(f"rm {finding.path}   # then generate it anew")
         count = len(findings)
         raise Failure(
-            f"{count} {'secret' if count == 1 else 'secrets'} of site '{site}' can't be used",
+            f"{count} {'secret' if count == 1 else 'secrets'} of site '{estate.site.name}' can't be used",
             details="\n".join(lines),
             next_step="\n".join(steps) or f"ls -l {self.directory}",
             code=ExitCode.BAD_INPUT,

@@ -69,7 +69,7 @@ def apply(run: Run, stages: Sequence[Stage]) -> list[StageRecord]:
             next_step=f"scripts/smartgouv plan {run.estate.site.name}   # or give the site its own addresses",
             code=ExitCode.BAD_INPUT,
         )
-    run.workspace.secrets.require(run.estate, run.workspace.site)
+    run.workspace.secrets.require(run.estate, run.workspace.generate_command)
     records: list[StageRecord] = []
     for stage in stages:
         started = time.monotonic()

@@ -104,13 +104,6 @@ LAYERS = (
 """Every layer, in the order in which later ones stand on earlier ones."""
 
 
-WITHHELD = {
-    "integration": "the lab passed its acceptance, but hasn't yet been raised from nothing by this test; "
-    "run it with --stage lab",
-}
-"""Layers that a whole run leaves out, each with its reason. Counted as skipped; empty is the aim."""
-
-
 def run(layers: Sequence[Layer], report: Report) -> Tally:
     """Run `layers` in order and count; a failing layer doesn't keep later ones from running."""
     tally = Tally()
@@ -124,7 +117,12 @@ def run(layers: Sequence[Layer], report: Report) -> Tally:
 
 def _succeeds(command: Sequence[str], tally: Tally) -> bool:
     """Run a command with its output passed on; count tests if its closing line has them."""
-    environment = {**os.environ, "SMARTGOUV_TEST_LAB": LAB}
+    environment = {
+        **os.environ,
+        "SMARTGOUV_TEST_LAB": LAB,
+        # The linter doesn't read Ansible's configuration.
+        "ANSIBLE_LIBRARY": str(ROOT / "ansible/plugins/modules"),
+    }
     last = ""
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment
@@ -168,7 +166,7 @@ def main(
             )
         ]
     else:
-        layers = [layer for layer in LAYERS if not (fast and layer.nodes) and layer.name not in WITHHELD]
+        layers = [layer for layer in LAYERS if not (fast and layer.nodes)]
     try:
         if any(layer.nodes for layer in layers):
             _prepare(report)
@@ -178,10 +176,6 @@ def main(
         raise typer.Exit(failure.code) from None
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    if not (role or stage or fast):
-        for name, reason in WITHHELD.items():
-            report.warning(f"skipped {name}: {reason}")
-            tally.skipped += 1
     for name, passed, duration in tally.layers:
         report.line(f"{'ok  ' if passed else 'FAIL'} {name:<12} {seconds(duration)}")
     report.line(f"all layers took {seconds(time.monotonic() - started)}; caches are in {cache_home()}")

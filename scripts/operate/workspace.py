@@ -78,6 +78,11 @@ class Workspace:
         """What to type to apply this deployment."""
         return f"scripts/smartgouv apply {self.site}{self.lab_option('--lab')}"
 
+    @property
+    def generate_command(self) -> str:
+        """What to type to make this deployment's missing secrets."""
+        return f"scripts/smartgouv secrets generate {self.site}{self.lab_option('--lab')}"
+
     def lab_command(self, verb: str) -> str:
         """What to type to have scripts/lab do something with this lab."""
         return f"scripts/lab {verb}{self.lab_option('--name')}"

@@ -55,11 +55,11 @@ def test_missing_secret_is_named_with_path_and_command(store: SecretStore) -> No
     store.path("pulumi-passphrase").unlink()
 
     with pytest.raises(Failure) as caught:
-        store.require(LAB, "lab")
+        store.require(LAB, "scripts/smartgouv secrets generate lab --lab two")
 
     assert "1 secret of site 'lab'" in caught.value.message
     assert f"pulumi-passphrase: missing ({store.path('pulumi-passphrase')})" in caught.value.details
-    assert "scripts/smartgouv secrets generate lab" in caught.value.next_step
+    assert "scripts/smartgouv secrets generate lab --lab two" in caught.value.next_step
 
 
 def test_empty_and_exposed_secrets_are_refused(store: SecretStore) -> None:
