@@ -13,6 +13,8 @@ from operate.toolchain import HOST_PACKAGES
 
 OWN = (
     "iproute2",
+    # Netavark calls it, but its package names no dependency on it.
+    "iptables",
     "kmod",
     "netavark",
     "nftables",
