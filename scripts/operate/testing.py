@@ -80,7 +80,10 @@ LAYERS = (
     Layer(
         "python",
         "units, properties, contracts",
-        lambda: [_pytest("tests", "-m", "not lab and not node and not engine")],
+        # A file's tests share what they start, so they stay together.
+        lambda: [
+            _pytest("tests", "-n", "auto", "--dist", "loadfile", "-m", "not lab and not node and not engine")
+        ],
     ),
     Layer(
         "engine",
