@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,8 @@ def moment(text: str) -> float:
     """Seconds since 1970 of a time that systemd printed with microseconds in UTC; 0 for none."""
     if not text or text == "n/a":
         return 0.0
-    return datetime.strptime(text, _MOMENT).replace(tzinfo=UTC).timestamp()
+    # The name UTC is newer than the Python of Ubuntu 22.04, which X-Road's hosts may have.
+    return datetime.strptime(text, _MOMENT).replace(tzinfo=timezone.utc).timestamp()  # noqa: UP017
 
 
 def state(block: str) -> State:
@@ -132,6 +133,16 @@ def due(wanted: dict[str, Any], found: State) -> list[str]:
     elif newer(wanted["reloads"], found.settled):
         verbs.append("reload")
     return verbs
+
+
+def must_read_again(plan: Mapping[str, Sequence[str]], found: Mapping[str, State]) -> bool:
+    """Whether systemd has to read its unit files before it does what is due.
+
+    A unit that starts may bring others along, whose files may have changed as well.
+    """
+    return any(unit.stale or not unit.loaded for unit in found.values()) or any(
+        {"start", "restart"} & set(verbs) for verbs in plan.values()
+    )
 
 
 class Units:
@@ -187,7 +198,7 @@ def main() -> None:
     # What is due is decided before systemd reads its files again, which would hide that they have changed.
     plan = {name: due(unit, found[name]) for name, unit in wanted.items()}
     if not module.check_mode:
-        if any(unit.stale or not unit.loaded for unit in found.values()):
+        if must_read_again(plan, found):
             units.read_again()
             missing = [name for name, unit in units.read(list(wanted)).items() if not unit.loaded]
             if missing:

@@ -126,6 +126,25 @@ def test_a_restart_takes_the_place_of_a_reload(running_units: ModuleType, tmp_pa
     assert running_units.due(unit(reads=[path], reloads=[path]), running_units.state(shown())) == ["restart"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "again"),
+    [
+        ({}, False),
+        ({"UnitFileState": "disabled"}, False),
+        ({"LoadState": "not-found", "ActiveState": "inactive"}, True),
+        ({"NeedDaemonReload": "yes"}, True),
+        ({"ActiveState": "inactive"}, True),
+    ],
+)
+def test_unit_files_are_read_before_anything_starts(
+    running_units: ModuleType, changes: dict[str, str], again: bool
+) -> None:
+    """A unit that is started may bring others along, whose files nobody looked at."""
+    found = running_units.state(shown(**changes))
+
+    assert running_units.must_read_again({"a": running_units.due(unit(), found)}, {"a": found}) is again
+
+
 def test_a_link_counts_as_its_target(running_units: ModuleType, tmp_path: Path) -> None:
     """Renewed certificates are read through links."""
     target = file(tmp_path / "new.crt", seconds_after_start=1)
