@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from estate import EstateError
-from operate import applying, command_line, documents
+from operate import applying, command_line, generated
 from operate.failure import ExitCode, Failure
 from operate.files import exclusive
 from operate.locations import ROOT
@@ -44,7 +43,6 @@ Site = Annotated[str, typer.Argument(help="A site under inventories/.")]
 Lab = Annotated[str | None, typer.Option("--lab", help="Which lab, where the site is one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for programs.")]
 OneStage = Annotated[str | None, typer.Option("--stage", help="Only this stage.")]
-Check = Annotated[bool, typer.Option("--check", help="Write nothing; fail if a file isn't current.")]
 FirstStage = Annotated[str | None, typer.Option("--from", help="This stage and those after it.")]
 
 
@@ -71,19 +69,27 @@ def validate(site: Site, as_json: Json = False) -> None:
 
 
 @application.command()
-def docs(site: Site, check: Check = False) -> None:
-    """Write the site's page under docs/sites: racks, zones with their flows, federation."""
+def docs(
+    site: Annotated[
+        str | None, typer.Argument(help="Only this site's page. Otherwise every generated file.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail if a file isn't current.")
+    ] = False,
+) -> None:
+    """Write what is generated and committed: READMEs of roles and charts, JSON Schema, sites' pages."""
     report = Report()
     with command_line.reported(report):
-        _written(report, documents.write_pages(load_estate(site), dry_run=check), check=check)
-
-
-@application.command()
-def schema(check: Check = False) -> None:
-    """Write the JSON Schema of the site files, which editors read."""
-    report = Report()
-    with command_line.reported(report):
-        _written(report, documents.write_schema(dry_run=check), check=check)
+        files = generated.pages(load_estate(site)) if site else generated.everything()
+        stale = generated.write(files, check=check)
+        for path in stale:
+            report.change(str(path.relative_to(ROOT)))
+        if check and stale:
+            raise Failure(
+                "generated files aren't current",
+                next_step=f"scripts/smartgouv docs {site or ''}".strip(),
+            )
+        report.line(f"{len(stale)} files written, {len(files) - len(stale)} were current")
 
 
 @application.command()
@@ -239,16 +245,6 @@ def secrets_check(site: Site, lab: Lab = None, as_json: Json = False) -> None:
         workspace.secrets.require(estate, workspace.generate_command)
         report.line(f"{len(estate.secrets)} secrets can be used: {workspace.secrets.directory}")
         report.document({"secrets": [secret.name for secret in estate.secrets], "result": "ok"})
-
-
-def _written(report: Report, paths: list[Path], *, check: bool) -> None:
-    for path in paths:
-        report.change(str(path.relative_to(ROOT)))
-    if check and paths:
-        raise Failure(
-            "generated files aren't current", next_step="# the same command without --check writes them"
-        )
-    report.line(f"{len(paths)} files {'would change' if check else 'written'}")
 
 
 def _tell_problems(report: Report, site: str, failure: Failure) -> None:

@@ -61,7 +61,7 @@ def _static() -> list[list[str]]:
         _python("mypy"),
         _python("yamllint", "--config-file", ".config/yamllint.yml", "--strict", "."),
         _python("ansiblelint", "--offline", "--config-file", ".config/ansible-lint.yml"),
-        _python("operate.role_readme", "--check"),
+        _python("operate", "docs", "--check"),
     ]
 
 

@@ -241,11 +241,3 @@ def test_schemas_leave_no_object_open() -> None:
 
     for chart in CHARTS.glob("*/values.schema.json"):
         assert open_objects(json.loads(chart.read_text(encoding="utf-8")), chart.parent.name) == []
-
-
-def test_readmes_are_current() -> None:
-    """`python -m operate.chart_readme` writes them from the values' comments."""
-    from operate.chart_readme import readme
-
-    for chart in sorted(path.parent for path in CHARTS.glob("*/Chart.yaml")):
-        assert (chart / "README.md").read_text(encoding="utf-8") == readme(chart)

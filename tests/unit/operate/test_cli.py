@@ -119,7 +119,7 @@ def test_help_names_every_command(command, module: str) -> None:
     result = command(module, "--help")
 
     wanted = {
-        "operate": ["validate", "plan", "apply", "verify", "stack", "ledger", "secrets"],
+        "operate": ["validate", "plan", "apply", "verify", "stack", "docs", "ledger", "secrets"],
         "operate.lab": ["check", "up", "down", "status", "ssh", "url", "logs"],
     }[module]
     assert result.returncode == 0
