@@ -36,6 +36,8 @@ from operate.toolchain.store import (
 )
 
 APPLICATIONS = SOURCES / "images"
+SHARED = APPLICATIONS / "shared"
+"""Python packages that more than one application takes in."""
 PREFIX = "localhost/smartgouv"
 
 _EPOCH = "1735689600"
@@ -150,10 +152,14 @@ def _of_application(folder: Path, progress: Progress) -> Image:
     requirements = folder / "requirements.txt"
     version = application_version()
     base = _python_base(progress)
-    key = digest(_FORMAT, base, tree_digest(folder), version)
+    # One list for the key and for the build context: nothing can be laid in that the key doesn't tell.
+    sources = {".": folder, SHARED.name: SHARED}
+    key = digest(_FORMAT, base, version, *(f"{at} {tree_digest(source)}" for at, source in sources.items()))
 
     def prepare(context: Path) -> None:
-        shutil.copytree(folder, context, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        for at, source in sources.items():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, context / at, dirs_exist_ok=True, ignore=ignored)
         packages = context / "packages"
         if requirements.is_file():
             shutil.copytree(_python_packages(requirements, progress), packages, copy_function=os.link)

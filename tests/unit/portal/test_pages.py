@@ -11,6 +11,8 @@ import httpx
 import pytest
 from tests.unit.portal.conftest import Exchange
 
+from event_lines import Lines
+
 FORM = "/fr/services/birth-records/"
 
 
@@ -130,8 +132,6 @@ def test_the_log_holds_no_identifier_and_no_record(
     browser: Any, exchange: Exchange, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not in the portal's own entry, nor in the HTTP client's."""
-    from portal.journal import Lines
-
     browser.post(FORM, {"identifier": "BJ-2024-000001"})
     lines = "\n".join(Lines().format(record) for record in caplog.records)
 
@@ -236,7 +236,6 @@ def test_an_error_of_the_portal_shows_no_cause(
 ) -> None:
     """The page says sorry; the log names kind and place."""
     from portal import views
-    from portal.journal import Lines
 
     def failing(*_: object) -> None:
         raise RuntimeError("secret")

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from openapi_core import OpenAPI
 
 from estate import load as load_site
+from event_lines import Lines
 from sector_system.definition import Definition, load, sectors
-from sector_system.journal import Lines
 from sector_system.sample import ROWS, records
 from sector_system.service import service
 from sector_system.settings import Settings
