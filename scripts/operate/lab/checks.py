@@ -9,9 +9,11 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from operate.failure import ExitCode, Failure
+from operate.lab import ranges
 from operate.lab.packages import install_command, missing
 from operate.lab.podman import PodmanError, podman
 from operate.locations import cache_home, state_home
@@ -61,6 +63,15 @@ def machine(*, nodes_exist: bool) -> list[Check]:
 def software() -> list[Check]:
     """What the installed packages and the kernel can do. Needs root and the packages."""
     return [_podman(), _runc(), *_kernel()]
+
+
+def addresses(preferred: IPv4Network, lab: str) -> Check:
+    """Whether a range is free in which the lab's hosts have addresses, and so ports, of their own."""
+    try:
+        chosen = ranges.choose(preferred, ranges.taken_by_others(lab))
+    except Failure as failure:
+        return Check("addresses", False, f"{failure.message}; {failure.details}", failure.next_step)
+    return Check("addresses", True, f"{chosen} is free, and no port of this machine is used")
 
 
 def packages() -> list[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from typing import Annotated, Any
 
@@ -47,6 +48,8 @@ def check(name: Name = DEFAULT_LAB, as_json: Json = False) -> None:
         found = checks.machine(nodes_exist=False)
         found += checks.packages()
         found += checks.software()
+        if shutil.which("podman") is not None:
+            found.append(checks.addresses(workspace.load().site.network, name))
         for item in found:
             report.line(f"{'ok     ' if item.ok else 'missing'} {item.name:<10} {item.found}")
         report.document([vars(item) for item in found])
