@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import testinfra
@@ -69,6 +70,18 @@ def machine() -> Callable[[str], Host]:
         return testinfra.get_host(f"podman://{_prefix()}-{name}")
 
     return named
+
+
+@pytest.fixture
+def admin_api(host: Host) -> Callable[[str], Any]:
+    """What the admin API of an X-Road server answers to the key that lies on its host."""
+    key = host.file("/etc/xroad/api-key").content_string
+
+    def answer(path: str) -> Any:
+        asked = f"curl -sk -H 'Authorization: X-Road-ApiKey token={key}' https://localhost:4000/api/v1{path}"
+        return json.loads(host.check_output(asked))
+
+    return answer
 
 
 @pytest.hookimpl(wrapper=True)

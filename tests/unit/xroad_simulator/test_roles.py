@@ -31,6 +31,7 @@ def play(tmp_path: Path, tasks: list[dict[str, Any]], **variables: Any) -> subpr
         env={
             **os.environ,
             "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
+            "ANSIBLE_LIBRARY": str(ROOT / "ansible/plugins/modules"),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             "ANSIBLE_NOCOLOR": "true",

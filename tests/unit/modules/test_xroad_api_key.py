@@ -1,0 +1,261 @@
+"""What module `xroad_api_key` asks of a server's admin API, and what it keeps on the host."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import ssl
+import sys
+import threading
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from xroad_simulator.listeners import make_self_signed
+
+SOURCE = Path(__file__).resolve().parents[3] / "ansible/plugins/modules/xroad_api_key.py"
+ACCOUNT, PASSWORD = "exchange-admin", "a-long-password"
+ROLES = ["XROAD_SECURITY_OFFICER", "XROAD_SYSTEM_ADMINISTRATOR"]
+
+
+@pytest.fixture(scope="module")
+def xroad_api_key() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("xroad_api_key", SOURCE)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+class Server(ThreadingHTTPServer):
+    """An admin API as far as the module asks it."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.roles: list[str] = []
+        self.starting = 0
+        """How many more requests meet a server that is still starting."""
+        self.asked: list[str] = []
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/api/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request to it."""
+
+    server: Server
+
+    def _answer(self, status: int, body: object = None) -> None:
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def do_GET(self) -> None:
+        self.server.asked.append(f"GET {self.path}")
+        if self.server.starting:
+            self.server.starting -= 1
+            self._answer(503)
+            return
+        known = [f"X-Road-ApiKey token={key}" for key in self.server.keys]
+        self._answer(200 if self.headers["Authorization"] in known else 401)
+
+    def do_POST(self) -> None:
+        self.server.asked.append(f"POST {self.path}")
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        expected = b64encode(f"{ACCOUNT}:{PASSWORD}".encode()).decode()
+        if self.headers["Authorization"] != f"Basic {expected}":
+            self._answer(401)
+            return
+        self.server.roles = json.loads(body)
+        if "NO_ROLE" in self.server.roles:
+            self._answer(400, {"error": {"code": "invalid_role"}})
+            return
+        self.server.keys.append(f"key-{len(self.server.keys) + 1}")
+        self._answer(200, {"id": 1, "key": self.server.keys[-1], "roles": self.server.roles})
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name in the base class
+        """Nothing: the tests read `asked`."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as found:
+        threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield found
+        found.shutdown()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "api-key"
+
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run(
+    xroad_api_key: ModuleType,
+    server: Server,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Run the module and give its result."""
+    monkeypatch.setattr(xroad_api_key, "_PAUSE_SECONDS", 0.01)
+
+    def once(**changes: Any) -> dict[str, Any]:
+        arguments = {
+            "url": server.url,
+            "account": ACCOUNT,
+            "password": PASSWORD,
+            "roles": ROLES,
+            "path": str(path),
+            "deadline_seconds": 5,
+            **changes,
+        }
+        with patch_module_args(arguments), pytest.raises(SystemExit):
+            xroad_api_key.main()
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    return once
+
+
+def keep(path: Path, key: str) -> None:
+    path.write_text(key)
+    path.chmod(0o600)
+
+
+def test_a_fresh_server_makes_a_key_with_the_roles(server: Server, path: Path, run: Run) -> None:
+    made = run()
+
+    assert (made["changed"], made["key"]) == (True, "key-1")
+    assert server.roles == ROLES
+    assert path.read_text() == "key-1"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in path.parent.iterdir()] == ["api-key"]
+
+
+def test_a_known_key_stays(server: Server, path: Path, run: Run) -> None:
+    """One question is all that an unchanged run asks."""
+    server.keys.append("key-1")
+    keep(path, "key-1\n")
+
+    made = run()
+
+    assert (made["changed"], made["key"]) == (False, "key-1")
+    assert server.asked == ["GET /api/v1/system/version"]
+
+
+def test_a_key_that_the_server_has_forgotten_is_replaced(path: Path, run: Run) -> None:
+    """As after a host was installed anew, or a key was revoked."""
+    keep(path, "of another life")
+
+    assert run()["key"] == "key-1"
+    assert path.read_text() == "key-1"
+
+
+def test_a_key_that_others_could_read_is_locked_away(server: Server, path: Path, run: Run) -> None:
+    server.keys.append("key-1")
+    path.write_text("key-1")
+    path.chmod(0o644)
+
+    made = run()
+
+    assert (made["changed"], made["key"]) == (True, "key-1")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert server.keys == ["key-1"]
+
+
+def test_a_starting_server_is_waited_for(server: Server, run: Run) -> None:
+    server.starting = 3
+
+    assert run()["key"] == "key-1"
+
+
+def test_a_silent_server_is_told_with_the_next_step(server: Server, run: Run) -> None:
+    server.starting = 10_000
+
+    made = run(deadline_seconds=0)
+
+    assert made["failed"]
+    assert "did not answer within 0 s (status 503)" in made["msg"]
+    assert "Next: " in made["msg"]
+
+
+def test_nobody_listening_is_told(run: Run) -> None:
+    made = run(url="http://127.0.0.1:1/api/v1", deadline_seconds=0)
+
+    assert made["failed"]
+    assert "refused" in made["msg"]
+
+
+def test_a_wrong_password_is_told_without_it(path: Path, run: Run) -> None:
+    made = run(password="something-else")
+
+    assert made["failed"]
+    assert f"makes no key for {ACCOUNT} (status 401)" in made["msg"]
+    assert "something-else" not in json.dumps(made)
+    assert not path.exists()
+
+
+def test_what_the_server_refuses_is_told(path: Path, run: Run) -> None:
+    made = run(roles=["NO_ROLE"])
+
+    assert made["failed"]
+    assert "invalid_role" in made["msg"]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(("kept", "changed"), [("", True), ("key-1", False), ("of another life", True)])
+def test_check_mode_predicts_and_makes_nothing(
+    server: Server, path: Path, run: Run, kept: str, changed: bool
+) -> None:
+    server.keys.append("key-1")
+    if kept:
+        keep(path, kept)
+
+    made = run(_ansible_check_mode=True)
+
+    assert (made["changed"], made["key"]) == (changed, "" if changed else "key-1")
+    assert server.keys == ["key-1"]
+    assert (path.read_text() if path.exists() else "") == kept
+
+
+@pytest.mark.parametrize(("kept", "changed"), [("", True), ("key-1", False)])
+def test_check_mode_needs_no_server(path: Path, run: Run, kept: str, changed: bool) -> None:
+    """It may only have been predicted itself."""
+    if kept:
+        keep(path, kept)
+
+    assert run(url="http://127.0.0.1:1/api/v1", _ansible_check_mode=True)["changed"] is changed
+
+
+def test_tls_needs_no_authority_and_proxies_are_not_asked(
+    server: Server, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The certificate names the host as others see it, and the password is for this host's ears only."""
+    make_self_signed(tmp_path / "tls.crt", tmp_path / "tls.key", ["elsewhere.test"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+    assert run(url=server.url.replace("http", "https"))["key"] == "key-1"
