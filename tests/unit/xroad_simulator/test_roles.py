@@ -81,6 +81,19 @@ def test_central_server_packages_are_pinned(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_x_road_takes_a_changed_pin(role: str, tmp_path: Path) -> None:
+    """Its unit for the PIN ends after the log-in and comes back with the signer, which so has to restart."""
+    units = rendered(tmp_path, role, f"__{role}_units.niis", **{f"{role}_distribution": "niis"})
+
+    assert units[0]["name"] == "xroad-signer.service"
+    assert set(units[0]["reads"]) > {
+        "/etc/xroad/token-pin",
+        "/etc/systemd/system/xroad-autologin.service.d/pin.conf",
+        "/usr/share/xroad/autologin/custom-fetch-pin.sh",
+    }
+
+
 def test_settings_become_an_ini_file(tmp_path: Path) -> None:
     template = ROOT / "roles/security_server/templates/local.ini.j2"
     text = rendered(

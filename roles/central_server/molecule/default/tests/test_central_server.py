@@ -1,6 +1,5 @@
 """A central server that waits for its federation: reachable, closed, and with its secrets kept."""
 
-import json
 import os
 from pathlib import Path
 
@@ -23,6 +22,14 @@ def test_runs_as_its_own_account(host):
     assert "Secret-1234" not in process.args
 
 
+def test_host_key_is_for_the_service_alone(host):
+    """The unit may read it, and nothing else that runs under its account."""
+    pid = host.process.get(comm="python3", user="xroad").pid
+    groups = host.check_output(f"sed -n 's/^Groups://p' /proc/{pid}/status").split()
+    assert str(host.group("ssl-cert").gid) in groups
+    assert "ssl-cert" not in host.user("xroad").groups
+
+
 def test_admin_api_shows_the_host_certificate(host):
     answer = host.run(
         "curl -s -o /dev/null -w '%{http_code}' --cacert /etc/smartgouv/tls/root.crt "
@@ -31,21 +38,12 @@ def test_admin_api_shows_the_host_certificate(host):
     assert answer.stdout == "401"
 
 
-def api(host, path):
-    key = host.file("/etc/xroad/api-key").content_string
-    return json.loads(
-        host.check_output(
-            f"curl -sk -H 'Authorization: X-Road-ApiKey token={key}' https://localhost:4000/api/v1{path}"
-        )
-    )
+def test_api_key_works(admin_api):
+    assert admin_api("/system/version")["info"].startswith("Central Server version 7.8.0")
 
 
-def test_api_key_works(host):
-    assert api(host, "/system/version")["info"].startswith("Central Server version 7.8.0")
-
-
-def test_server_is_left_uninitialized(host):
-    assert api(host, "/initialization/status")["software_token_init_status"] == "NOT_INITIALIZED"
+def test_server_is_left_uninitialized(admin_api):
+    assert admin_api("/initialization/status")["software_token_init_status"] == "NOT_INITIALIZED"
 
 
 def test_nothing_is_published_yet(host):
