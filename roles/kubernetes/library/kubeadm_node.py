@@ -160,6 +160,7 @@ class Node:
 
 def note(seconds: float) -> None:
     """Keep the time that the API took as a local fact of the host."""
+    FACTS.parent.mkdir(parents=True, exist_ok=True)
     temporary = FACTS.with_suffix(".new")
     temporary.write_text(json.dumps({"ready_seconds": seconds}) + "\n")
     temporary.replace(FACTS)

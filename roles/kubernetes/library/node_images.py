@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -12,6 +13,7 @@ short_description: Container images of a Kubernetes node
 description:
   - Pulls images by digest, or reads them from archives, and gives each the name and tag that kubeadm expects.
   - Images that are there already, of the same digest, are left alone.
+  - In check mode on a node whose runtime doesn't run yet, all of them are predicted.
 author: SMARTGOUV infrastructure
 options:
   repository:
@@ -33,6 +35,8 @@ options:
       reference: {type: str, required: true, description: What to pull, or the name inside the archive.}
       archive: {type: path, description: Archive to read instead of pulling.}
 """
+
+RUNTIME = Path("/run/containerd/containerd.sock")
 
 ARGUMENTS: dict[str, Any] = {
     "repository": {"type": "str", "required": True},
@@ -65,9 +69,18 @@ def is_present(image: dict[str, Any], name: str, known: dict[str, str]) -> bool:
     return known[name] == digest if at else True
 
 
+def final_name(repository: str, image: dict[str, Any]) -> str:
+    """The name by which kubeadm looks for an image."""
+    return f"{repository}/{image['name']}:{image['tag']}"
+
+
 def main() -> None:
     """Entry point of Ansible."""
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
+    named = [(image, final_name(module.params["repository"], image)) for image in module.params["images"]]
+    if module.check_mode and not RUNTIME.is_socket():
+        # The runtime comes with another role, whose run may only have been predicted.
+        module.exit_json(changed=True, images=[name for _, name in named])
 
     def ctr(*arguments: str) -> str:
         code, output, errors = module.run_command(["ctr", "--namespace", "k8s.io", *arguments])
@@ -81,11 +94,7 @@ def main() -> None:
         return str(output)
 
     known = digests(ctr("images", "ls"))
-    missing = [
-        (image, name)
-        for image in module.params["images"]
-        if not is_present(image, name := f"{module.params['repository']}/{image['name']}:{image['tag']}", known)
-    ]
+    missing = [(image, name) for image, name in named if not is_present(image, name, known)]
     if not module.check_mode:
         for image, name in missing:
             if image["archive"]:

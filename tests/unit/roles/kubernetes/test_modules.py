@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 
 LIBRARY = Path(__file__).resolve().parents[4] / "roles" / "kubernetes" / "library"
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -38,6 +40,20 @@ def module(name: str) -> ModuleType:
 def test_image_counts_as_present_with_its_digest_only(reference: str, name: str, present: bool) -> None:
     images = module("node_images")
     assert images.is_present({"reference": reference}, name, images.digests(LISTING)) is present
+
+
+def test_images_are_predicted_before_there_is_a_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = module("node_images")
+    monkeypatch.setattr(images, "RUNTIME", tmp_path / "containerd.sock")
+    wanted = {"name": "a", "tag": "1", "reference": f"registry.test/a@{DIGEST}"}
+    arguments = {"repository": "registry.test", "registry_hosts": str(tmp_path), "images": [wanted]}
+    with patch_module_args({**arguments, "_ansible_check_mode": True}), pytest.raises(SystemExit):
+        images.main()
+
+    predicted = json.loads(capsys.readouterr().out)
+    assert (predicted["changed"], predicted["images"]) == (True, ["registry.test/a:1"])
 
 
 class FakeModule:

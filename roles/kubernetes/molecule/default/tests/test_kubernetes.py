@@ -70,6 +70,10 @@ def test_pods_are_hidden_behind_their_node_outside_of_the_cluster(host: Any) -> 
     assert 'ip saddr 10.244.0.0/24 ip daddr != 10.244.0.0/16 oifname != "cni0" masquerade' in rules
 
 
+def test_node_forwards_what_pods_send(host: Any) -> None:
+    assert host.sysctl("net.ipv4.ip_forward") == 1
+
+
 @pytest.mark.on("worker1")
 def test_no_token_stays_on_a_worker(host: Any) -> None:
     assert not host.file("/etc/kubernetes/join.yml").exists
