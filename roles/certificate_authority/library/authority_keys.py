@@ -88,6 +88,8 @@ KEYS = {
     "ec-p256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "ec-p384": lambda: ec.generate_private_key(ec.SECP384R1()),
 }
+PREDICTED: dict[str, Any] = {"key": {}, "encryptedKey": ""}
+"""What stands for a provisioner that check mode doesn't make."""
 BACKDATED = dt.timedelta(minutes=5)
 """How far before now a certificate begins, for hosts whose clocks are behind."""
 
@@ -204,7 +206,7 @@ class Workshop:
             return found
         if self.check_mode:
             self.made.append(str(path))
-            return {}
+            return PREDICTED
         with tempfile.TemporaryDirectory(dir="/run") as work:
             subprocess.run(
                 [
@@ -302,7 +304,14 @@ def main() -> None:
     if x509 is None:
         if module.check_mode:
             # The library comes with a package whose installation was only predicted.
-            module.exit_json(changed=True, made=[], provisioners={})
+            module.exit_json(
+                changed=True,
+                made=[],
+                provisioners={
+                    issuer["name"]: {provisioner["name"]: PREDICTED for provisioner in issuer["provisioners"]}
+                    for issuer in wanted["issuers"]
+                },
+            )
         module.fail_json(msg="Python's cryptography is missing on this host: install python3-cryptography")
     provisioners: dict[str, dict[str, Any]] = {}
     try:
