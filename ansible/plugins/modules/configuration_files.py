@@ -68,6 +68,10 @@ paths:
 """
 
 
+_NO_SUCH_COMMAND = 127
+"""How a shell or C(timeout) ends that finds no such command."""
+
+
 def _current(path: str) -> str | None:
     """The content of a file, or None if there is none."""
     try:
@@ -88,13 +92,15 @@ def _attributes_differ(path: str, wanted: dict[str, Any]) -> bool:
 
 def _refuse_invalid(module: AnsibleModule, wanted: dict[str, Any]) -> None:
     command = shlex.split(wanted["validate"])
+    # In check mode the checker may come with a package whose installation was only predicted.
     if module.check_mode and shutil.which(command[0]) is None:
-        # The checker comes with a package whose installation was only predicted.
         return
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=module.tmpdir, suffix=".conf") as copy:
         copy.write(wanted["content"])
         copy.flush()
         status, output, errors = module.run_command([part.replace("%s", copy.name) for part in command])
+    if module.check_mode and status == _NO_SUCH_COMMAND:
+        return
     if status != 0:
         module.fail_json(msg=f"{wanted['path']} was refused by {command[0]}: {(errors or output).strip()}")
 
