@@ -123,8 +123,8 @@ def _succeeds(command: Sequence[str], tally: Tally) -> bool:
     environment = {
         **os.environ,
         "SMARTGOUV_TEST_LAB": LAB,
-        # The linter doesn't read Ansible's configuration.
-        "ANSIBLE_LIBRARY": str(ROOT / "ansible/plugins/modules"),
+        # The linter looks for modules where Ansible does.
+        "ANSIBLE_CONFIG": str(ROOT / "ansible/ansible.cfg"),
     }
     last = ""
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What module `running_units` decides from systemd's answers and the files' times."""
+"""What `running_units` decides from systemd's answers and the files' times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[3] / "ansible/plugins/modules/running_units.py"
+SOURCE = Path(__file__).resolve().parents[3] / "ansible/plugins/module_utils/running_units.py"
 STARTED = 1_790_000_000.25
 
 

@@ -1,5 +1,4 @@
-#!/usr/bin/python
-"""Ansible module: let systemd's units run with what lies on the disk."""
+"""What systemd's units lack to run with what lies on the disk."""
 
 from __future__ import annotations
 
@@ -11,54 +10,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-DOCUMENTATION = """
-module: running_units
-short_description: Enable and start units, and let them take what has changed since
-description:
-  - Enables and starts each unit, and restarts or reloads one whose files are newer than its process.
-  - A handler would be lost when a run is killed between the file and the handler, and knows nothing of a
-    certificate that was renewed between two runs; comparing times finds both.
-  - Unit files that systemd has not read yet are read first, and a changed unit file is a reason for a restart.
-options:
-  units:
-    description: The units, in the order in which they are started.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name: {description: Name with its suffix., type: str, required: true}
-      enabled:
-        description: Whether it must start at boot. Off for units of a generator, which need no enabling.
-        type: bool
-        default: true
-      reads:
-        description: Files that the unit reads when it starts; a newer one is a reason for a restart.
-        type: list
-        elements: path
-        default: []
-      reloads:
-        description: Files that the unit reads again when it is reloaded; a newer one is a reason for a reload.
-        type: list
-        elements: path
-        default: []
-author: the maintainers of this repository
-"""
-
-EXAMPLES = """
-- name: Run Prometheus with its present configuration
-  running_units:
-    units:
-      - name: prometheus.service
-        reads: [/etc/default/prometheus]
-        reloads: [/etc/prometheus/prometheus.yml]
-"""
-
-RETURN = """
-actions:
-  description: What was done, or would be in check mode, as C(verb unit).
-  type: list
-  returned: always
-"""
+UNITS: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "name": {"type": "str", "required": True},
+        "enabled": {"type": "bool", "default": True},
+        "reads": {"type": "list", "elements": "path", "default": []},
+        "reloads": {"type": "list", "elements": "path", "default": []},
+    },
+}
+"""The argument that describes units."""
 
 PROPERTIES = (
     "Id",
@@ -174,41 +137,22 @@ class Units:
         self._module.run_command(["systemctl", "daemon-reload"], check_rc=True)
 
 
-def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "units": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "enabled": {"type": "bool", "default": True},
-                    "reads": {"type": "list", "elements": "path", "default": []},
-                    "reloads": {"type": "list", "elements": "path", "default": []},
-                },
-            },
-        },
-        supports_check_mode=True,
-    )
-    wanted = {unit["name"]: unit for unit in module.params["units"]}
+def settle(module: AnsibleModule, wanted: Sequence[dict[str, Any]]) -> list[str]:
+    """Do what is due, or in check mode only find it; what that is, as `verb unit`."""
+    names = [unit["name"] for unit in wanted]
+    if not names:
+        return []
     units = Units(module)
-    found = units.read(list(wanted))
+    found = units.read(names)
     # What is due is decided before systemd reads its files again, which would hide that they have changed.
-    plan = {name: due(unit, found[name]) for name, unit in wanted.items()}
+    plan = {unit["name"]: due(unit, found[unit["name"]]) for unit in wanted}
     if not module.check_mode:
         if must_read_again(plan, found):
             units.read_again()
-            missing = [name for name, unit in units.read(list(wanted)).items() if not unit.loaded]
+            missing = [name for name, unit in units.read(names).items() if not unit.loaded]
             if missing:
                 module.fail_json(msg=f"systemd knows no unit {', '.join(missing)}, or refuses its file")
         for name, verbs in plan.items():
             for verb in verbs:
                 units.act(verb, name)
-    actions = [f"{verb} {name}" for name, verbs in plan.items() for verb in verbs]
-    module.exit_json(changed=bool(actions), actions=actions)
-
-
-if __name__ == "__main__":
-    main()
+    return [f"{verb} {name}" for name, verbs in plan.items() for verb in verbs]

@@ -1,0 +1,147 @@
+#!/usr/bin/python
+"""Ansible module: packages, files and units of a role, compared and brought about together."""
+
+from __future__ import annotations
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.running_units import UNITS, settle
+from ansible.module_utils.written_files import FILES, compare
+
+DOCUMENTATION = """
+module: host_state
+short_description: Packages, files and units of a role in one task
+description:
+  - A host's role consists of a few packages, a dozen small files and the units that read them. Each task costs
+    the controller and the host a Python start, which on many hosts is most of the time of a run that changes
+    nothing; this compares them together and does only what is missing.
+  - Packages come first, by M(ansible.builtin.apt), which is asked only if one is missing.
+  - Every file is replaced atomically and only when its content, owner or mode differs. None is written unless
+    every validation passes, so a refused file leaves the whole set as it was.
+  - Each unit is enabled and started, and restarted or reloaded if its files are newer than its process. A
+    changed unit file is a reason for a restart.
+  - A handler would be lost when a run is killed between the file and the handler, and knows nothing of a
+    certificate that was renewed between two runs; comparing times finds both.
+options:
+  packages:
+    description: Debian packages, without recommended ones. An index older than an hour is read again first.
+    type: list
+    elements: str
+    default: []
+  files:
+    description: The files.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path: {description: Where it lies; a link there is followed., type: path, required: true}
+      content: {description: The whole content., type: str, required: true}
+      owner: {description: Owner., type: str, default: root}
+      group: {description: Group., type: str, default: root}
+      mode: {description: Permissions., type: str, default: "0644"}
+      validate:
+        description: Command that must accept the file; C(%s) stands for a temporary copy of it.
+        type: str
+  links:
+    description: Symbolic links by path, with their targets.
+    type: dict
+    default: {}
+  directories:
+    description: Directories that hold nothing but files of this task; other files in them are removed.
+    type: list
+    elements: path
+    default: []
+  units:
+    description: The units, in the order in which they are started.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name: {description: Name with its suffix., type: str, required: true}
+      enabled:
+        description: Whether it must start at boot. Off for units of a generator, which need no enabling.
+        type: bool
+        default: true
+      reads:
+        description: Files that the unit reads when it starts; a newer one is a reason for a restart.
+        type: list
+        elements: path
+        default: []
+      reloads:
+        description: Files that the unit reads again when it is reloaded; a newer one is a reason for a reload.
+        type: list
+        elements: path
+        default: []
+author: the maintainers of this repository
+"""
+
+EXAMPLES = """
+- name: Run Prometheus with its configuration
+  host_state:
+    packages: [prometheus]
+    files:
+      - path: /etc/prometheus/prometheus.yml
+        content: "{{ lookup('ansible.builtin.template', 'prometheus.yml.j2') }}"
+        validate: promtool check config %s
+    units:
+      - name: prometheus.service
+        reloads: [/etc/prometheus/prometheus.yml]
+"""
+
+RETURN = """
+missing:
+  description: Packages that aren't installed. If there are any, nothing else was looked at.
+  type: list
+  returned: always
+paths:
+  description: What was written, linked or removed, or would be in check mode.
+  type: list
+  returned: always
+actions:
+  description: What was done with units, or would be in check mode, as C(verb unit).
+  type: list
+  returned: always
+"""
+
+
+def missing(module: AnsibleModule, packages: list[str]) -> list[str]:
+    """Which of the packages aren't installed. A version, as C(name=version) has it, is for apt to judge."""
+    if not packages:
+        return []
+    # It ends with 1 if it doesn't know one of them, and lists the others all the same.
+    _, output, _ = module.run_command(
+        ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n", *packages]
+    )
+    installed = {line.split()[0] for line in output.splitlines() if line.endswith(" installed")}
+    return [package for package in packages if package not in installed]
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "packages": {"type": "list", "elements": "str", "default": []},
+            "files": FILES,
+            "links": {"type": "dict", "default": {}},
+            "directories": {"type": "list", "elements": "path", "default": []},
+            "units": UNITS,
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params
+    if packages := missing(module, wanted["packages"]):
+        module.exit_json(changed=False, missing=packages, paths=[], actions=[])
+    pending = compare(module, wanted["files"], wanted["links"], wanted["directories"])
+    if not module.check_mode:
+        pending.write()
+    actions = settle(module, wanted["units"])
+    module.exit_json(
+        changed=bool(pending.paths or actions),
+        missing=[],
+        paths=pending.paths,
+        actions=actions,
+        diff=list(pending.differences),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""When the action of `host_state` asks apt, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[3] / "ansible/plugins/action/host_state.py"
+SETTLED = {"changed": False, "missing": [], "paths": [], "actions": []}
+WANTED = {"packages": ["chrony", "sudo"], "files": [{"path": "/a", "content": "a"}]}
+
+
+def run(answers: dict[str, list[dict[str, Any]]]) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
+    """The action's result and the modules that it ran, where each module gives the answers in turn."""
+    specification = importlib.util.spec_from_file_location("host_state_action", SOURCE)
+    assert specification is not None
+    assert specification.loader is not None
+    plugin = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(plugin)
+    ran: list[tuple[str, dict[str, Any]]] = []
+
+    class Action(plugin.ActionModule):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            self._task = type("Task", (), {"args": WANTED})
+
+        def _module(self, name: str, arguments: dict[str, Any], _: Any) -> dict[str, Any]:
+            ran.append((name, arguments))
+            return answers[name].pop(0)
+
+    plugin.ActionBase.run = lambda *_: {}
+    return Action().run(), ran
+
+
+@pytest.fixture(autouse=True)
+def unharmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base class is as it was after each test."""
+    from ansible.plugins.action import ActionBase
+
+    monkeypatch.setattr(ActionBase, "run", ActionBase.run)
+
+
+def test_apt_is_not_asked_if_nothing_is_missing() -> None:
+    """A settled host costs one module."""
+    result, ran = run({"host_state": [SETTLED]})
+
+    assert result == SETTLED
+    assert [name for name, _ in ran] == ["host_state"]
+
+
+def test_missing_packages_come_before_files_and_units() -> None:
+    """All of the role's packages go to apt together, so that it solves them together."""
+    result, ran = run(
+        {
+            "host_state": [{**SETTLED, "missing": ["chrony"]}, {**SETTLED, "paths": ["/a"]}],
+            "ansible.builtin.apt": [{"changed": True}],
+        }
+    )
+
+    assert [name for name, _ in ran] == ["host_state", "ansible.builtin.apt", "host_state"]
+    assert ran[1][1]["name"] == ["chrony", "sudo"]
+    assert ran[2][1] == {**WANTED, "packages": []}
+    assert (result["changed"], result["paths"]) == (True, ["/a"])
+
+
+def test_what_apt_refuses_is_the_result() -> None:
+    """Nothing is written for packages that aren't there."""
+    refused = {"failed": True, "msg": "No package matching 'chrony'"}
+    result, ran = run({"host_state": [{**SETTLED, "missing": ["chrony"]}], "ansible.builtin.apt": [refused]})
+
+    assert result == refused
+    assert len(ran) == 2
+
+
+def test_a_file_that_is_refused_after_the_installation_fails() -> None:
+    """The package's checker is asked as soon as it is there."""
+    refused = {"failed": True, "msg": "/a was refused by check: no"}
+    result, _ = run(
+        {
+            "host_state": [{**SETTLED, "missing": ["chrony"]}, refused],
+            "ansible.builtin.apt": [{"changed": True}],
+        }
+    )
+
+    assert result == refused
