@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,9 +47,17 @@ class Lab:
         )
 
     def document(self, program: str, *words: str) -> dict[str, Any]:
-        """Run a command that must succeed, and read the JSON that it prints."""
-        done = self.run(program, *words, "--json")
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
+        """Run a command that must succeed, and read the JSON that it prints. What people read is shown."""
+        done = subprocess.run(
+            self.command(program, *words, "--json"),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=2400,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-3000:]
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
@@ -99,6 +108,7 @@ class Lab:
             assert process.stdout is not None
             seen = []
             for line in process.stdout:
+                sys.stdout.write(line)
                 seen.append(line)
                 if line.split()[:2] == ["ok", stage]:
                     time.sleep(5)
