@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from operate import stages
+from operate.files import require_room
 from operate.reporting import Report
 from operate.run import Run
 from operate.stages import Stage, StageRecord
 from operate.workspace import Workspace
+
+_ROOM_MEBIBYTES = 50
+"""A run's logs and states, many times over: a full disk in the middle of a run is told, but later."""
 
 
 def apply(
@@ -22,6 +26,7 @@ def apply(
 ) -> list[StageRecord]:
     """Apply the chosen stages of the workspace's site. Hold the workspace's lock."""
     chosen = _until(stages.selected(only, first), until)
+    require_room(workspace.directory, _ROOM_MEBIBYTES)
     run = Run(workspace, workspace.load(), report, lock)
     records = stages.apply(run, chosen)
     report.line(stages.summary(records))

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -42,6 +43,20 @@ def disk_full(path: Path) -> Failure:
         details="nothing was half-written: the old file, if any, is untouched",
         next_step=f"df -h {path.parent}   # make room, then run the same command again",
     )
+
+
+def require_room(directory: Path, mebibytes: int) -> None:
+    """Failure unless the file system that holds `directory`, or will, has so much room left."""
+    place = directory
+    while not place.exists():
+        place = place.parent
+    left = shutil.disk_usage(place).free // 2**20
+    if left < mebibytes:
+        raise Failure(
+            f"the disk that holds {directory} is full: {left} MiB are left, {mebibytes} are needed",
+            details="nothing was touched",
+            next_step=f"df -h {place}   # make room, then run the same command again",
+        )
 
 
 def private_directory(path: Path) -> Path:

@@ -103,7 +103,7 @@ def test_an_expired_authority(lab: Lab) -> None:
     assert "Next: move the file away and apply again" in refused.stdout
     lab.on("ca1", "rm /root/expire.py; mv /etc/smartgouv/ca/infrastructure-tls/ca.crt /root/expired.crt")
     assert lab.apply("trust").returncode == 0
-    assert "ok" in lab.on(
+    assert "OK" in lab.on(
         "ca1", "openssl verify -CAfile /etc/smartgouv/root/root.crt /etc/smartgouv/ca/infrastructure-tls/ca.crt"
     )
 

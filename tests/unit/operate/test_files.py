@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from operate.failure import Failure
-from operate.files import exclusive, write_atomically
+from operate.files import exclusive, require_room, write_atomically
 
 
 def test_replaces_the_whole_file_with_its_mode(tmp_path: Path) -> None:
@@ -65,3 +65,13 @@ def test_the_lock_of_a_killed_run_is_free(tmp_path: Path) -> None:
     assert killed.returncode == -9
     with exclusive(lock, "next"):
         assert lock.read_text().endswith("next\n")
+
+
+def test_a_disk_with_too_little_room_is_refused(tmp_path: Path) -> None:
+    """Before anything is touched, and for a directory that doesn't exist yet, too."""
+    require_room(tmp_path / "not/yet", 1)
+
+    with pytest.raises(Failure, match=r"is full: \d+ MiB are left") as caught:
+        require_room(tmp_path / "not/yet", 2**40)
+
+    assert f"df -h {tmp_path}" in caught.value.next_step
