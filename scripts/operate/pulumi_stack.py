@@ -67,6 +67,8 @@ def preview(run: Run, name: str) -> Outcome:
 def up(run: Run, name: str) -> Outcome:
     """Make what the program describes."""
     counts = _operate(run, name, "up", changing=True)
+    if not _changed(counts):
+        run.settled.add(name)
     return Outcome(f"{name}: {_text(counts)}", _changed(counts))
 
 
@@ -83,7 +85,9 @@ def destroy(run: Run, name: str) -> Outcome:
 
 
 def prove_settled(run: Run, name: str) -> str:
-    """Show that a preview finds nothing to do; Failure if it does."""
+    """Show that nothing is left to do; Failure if there is. An apply that changed nothing has shown it already."""
+    if name in run.settled:
+        return f"nothing had to change in {name}"
     outcome = preview(run, name)
     if outcome.changed:
         raise Failure(

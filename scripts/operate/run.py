@@ -25,6 +25,8 @@ class Run:
     """Descriptor of the workspace's lock, for programs that outlive a killed run."""
     measured: dict[str, Any] = field(default_factory=dict)
     """Figures that stages leave for the run's record."""
+    settled: set[str] = field(default_factory=set)
+    """Programs of which this run has seen that nothing is left to do."""
 
     @cached_property
     def toolchain(self) -> Toolchain:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.running_units import UNITS, settle
 from ansible.module_utils.written_files import FILES, compare
@@ -50,6 +52,15 @@ options:
     type: list
     elements: path
     default: []
+  asks:
+    description:
+      - Commands that only look at the host, by a name of the task's choice. They run after files are written
+        and before units start, in check mode too; what they end with is for the task to judge.
+    type: dict
+    default: {}
+    suboptions:
+      argv: {description: The program and its arguments., type: list, elements: str, required: true}
+      stdin: {description: Its standard input., type: str}
   units:
     description: The units, in the order in which they are started.
     type: list
@@ -96,6 +107,10 @@ paths:
   description: What was written, linked or removed, or would be in check mode.
   type: list
   returned: always
+answers:
+  description: C(rc) and C(stdout) of each command of C(asks), by its name; 127 for a program that isn't there.
+  type: dict
+  returned: always
 actions:
   description: What was done with units, or would be in check mode, as C(verb unit).
   type: list
@@ -115,6 +130,16 @@ def missing(module: AnsibleModule, packages: list[str]) -> list[str]:
     return [package for package in packages if package not in installed]
 
 
+def answer(module: AnsibleModule, argv: list[str], stdin: str | None = None) -> dict[str, Any]:
+    """How a command ended and what it said."""
+    try:
+        status, output, _ = module.run_command(argv, data=stdin, handle_exceptions=False)
+    except OSError:
+        # In check mode the program may come with what was only predicted.
+        return {"rc": 127, "stdout": ""}
+    return {"rc": status, "stdout": output.strip()}
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -123,21 +148,24 @@ def main() -> None:
             "files": FILES,
             "links": {"type": "dict", "default": {}},
             "directories": {"type": "list", "elements": "path", "default": []},
+            "asks": {"type": "dict", "default": {}},
             "units": UNITS,
         },
         supports_check_mode=True,
     )
     wanted = module.params
     if packages := missing(module, wanted["packages"]):
-        module.exit_json(changed=False, missing=packages, paths=[], actions=[])
+        module.exit_json(changed=False, missing=packages, paths=[], answers={}, actions=[])
     pending = compare(module, wanted["files"], wanted["links"], wanted["directories"])
     if not module.check_mode:
         pending.write()
+    answers = {name: answer(module, **question) for name, question in wanted["asks"].items()}
     actions = settle(module, wanted["units"])
     module.exit_json(
         changed=bool(pending.paths or actions),
         missing=[],
         paths=pending.paths,
+        answers=answers,
         actions=actions,
         diff=list(pending.differences),
     )

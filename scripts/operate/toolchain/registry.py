@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from operate.files import write_atomically
 from operate.toolchain.commands import run
 from operate.toolchain.images import Image
 from operate.toolchain.store import digest, place
+
+_AT_ONCE = 4
+"""How many questions the registry is asked at a time: each costs it the hash of a password."""
 
 _WITH_NAMES = 'mount --bind "$0" /etc/hosts && exec "$@"'
 """A shell in a mount namespace of its own: only the program that it becomes sees these names."""
@@ -61,17 +65,20 @@ def push(
     certificates = place("registry-trust", digest(authority.read_bytes()))
     write_atomically(certificates / "ca.crt", authority.read_text(encoding="utf-8"))
     target = _Registry(registry, certificates, credentials, address)
-    for image in images.values():
-        place_there = f"docker://{registry}/{namespace}/{image.name}"
-        if not _is_there(target, f"{place_there}@{image.digest}"):
-            run(
-                target.command(
-                    *("copy", "--quiet", "--preserve-digests", *target.options("dest-")),
-                    *(f"oci:{image.layout}", f"{place_there}:{image.version}"),
-                ),
-                purpose=f"pushing image {image.name} to {registry}",
-                next_step=_next_step(authority, registry, address),
-            )
+    places = {name: f"docker://{registry}/{namespace}/{image.name}" for name, image in images.items()}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        there = pool.map(lambda name: _is_there(target, f"{places[name]}@{images[name].digest}"), images)
+        missing = [name for name, found in zip(images, there, strict=True) if not found]
+    for name in missing:
+        image, place_there = images[name], places[name]
+        run(
+            target.command(
+                *("copy", "--quiet", "--preserve-digests", *target.options("dest-")),
+                *(f"oci:{image.layout}", f"{place_there}:{image.version}"),
+            ),
+            purpose=f"pushing image {image.name} to {registry}",
+            next_step=_next_step(authority, registry, address),
+        )
     return {name: image.digest for name, image in images.items()}
 
 

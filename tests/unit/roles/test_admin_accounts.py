@@ -25,7 +25,7 @@ KNOWN = {
 def task(request: pytest.FixtureRequest) -> dict[str, Any]:
     """A role's task that makes the hash."""
     tasks = yaml.safe_load((ROLES / request.param / "tasks/configure.yml").read_text(encoding="utf-8"))
-    (found,) = (each for each in tasks if each.get("register") == f"__{request.param}_admin_hash")
+    (found,) = (each for each in tasks if each.get("register") == f"__{request.param}_secrets")
     return dict(found)
 
 
@@ -33,7 +33,7 @@ def argv(task: dict[str, Any]) -> list[str]:
     """The command on host ss1, of which it may know the name alone."""
     templates = Environment(autoescape=False)  # noqa: S701 - a command, not a page
     templates.filters["hash"] = lambda text, kind: hashlib.new(kind, text.encode()).hexdigest()
-    words = task["ansible.builtin.command"]["argv"]
+    words = task["host_state"]["asks"]["hash"]["argv"]
     return [templates.from_string(word).render(inventory_hostname="ss1") for word in words]
 
 
@@ -47,7 +47,7 @@ def test_a_password_has_one_hash(task: dict[str, Any], password: str, checksum: 
 
 def test_the_password_is_shown_nowhere(task: dict[str, Any]) -> None:
     """Not among a process's arguments, nor in a run's output."""
-    command = task["ansible.builtin.command"]
+    command = task["host_state"]["asks"]["hash"]
 
     assert "password" not in str(command["argv"])
     assert "_admin.password" in command["stdin"]
