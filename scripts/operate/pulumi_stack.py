@@ -85,7 +85,7 @@ def destroy(run: Run, name: str) -> Outcome:
 
 
 def prove_settled(run: Run, name: str) -> str:
-    """Show that nothing is left to do; Failure if there is. An apply that changed nothing has shown it already."""
+    """Show that nothing is left to do; Failure if there is. An apply that changed nothing has shown it."""
     if name in run.settled:
         return f"nothing had to change in {name}"
     outcome = preview(run, name)
