@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ansible_source import loaded
 
-SOURCE = Path(__file__).resolve().parents[3] / "ansible/plugins/action/host_state.py"
 SETTLED = {"changed": False, "missing": [], "paths": [], "actions": []}
 WANTED = {"packages": ["chrony", "sudo"], "files": [{"path": "/a", "content": "a"}]}
 
 
 def run(answers: dict[str, list[dict[str, Any]]]) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
     """The action's result and the modules that it ran, where each module gives the answers in turn."""
-    specification = importlib.util.spec_from_file_location("host_state_action", SOURCE)
-    assert specification is not None
-    assert specification.loader is not None
-    plugin = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(plugin)
+    plugin = loaded("ansible/plugins/action/host_state.py")
     ran: list[tuple[str, dict[str, Any]]] = []
 
     class Action(plugin.ActionModule):  # type: ignore[misc, name-defined]

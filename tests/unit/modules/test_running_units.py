@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.ansible_source import loaded
 
-SOURCE = Path(__file__).resolve().parents[3] / "ansible/plugins/module_utils/running_units.py"
 STARTED = 1_790_000_000.25
 
 
 @pytest.fixture(scope="module")
 def running_units() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("running_units", SOURCE)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    # Data classes look their module up by its name.
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    return module
+    return loaded("ansible/plugins/module_utils/running_units.py")
 
 
 def shown(**changes: str) -> str:

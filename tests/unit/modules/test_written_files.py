@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import grp
-import importlib.util
 import os
 import pwd
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 import pytest
-
-SOURCE = Path(__file__).resolve().parents[3] / "ansible/plugins/module_utils/written_files.py"
+from tests.ansible_source import loaded
 
 
 @pytest.fixture(scope="module")
 def written_files() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("written_files", SOURCE)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    # Data classes look their module up by its name.
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    return module
+    return loaded("ansible/plugins/module_utils/written_files.py")
 
 
 class RefusedError(Exception):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import ssl
-import sys
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -16,23 +14,17 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from tests.ansible_source import loaded
 
 from xroad_simulator.listeners import make_self_signed
 
-SOURCE = Path(__file__).resolve().parents[3] / "ansible/plugins/modules/xroad_api_key.py"
 ACCOUNT, PASSWORD = "exchange-admin", "a-long-password"
 ROLES = ["XROAD_SECURITY_OFFICER", "XROAD_SYSTEM_ADMINISTRATOR"]
 
 
 @pytest.fixture(scope="module")
 def xroad_api_key() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("xroad_api_key", SOURCE)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    return module
+    return loaded("ansible/plugins/modules/xroad_api_key.py")
 
 
 class Server(ThreadingHTTPServer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from tests.ansible_source import loaded
 
-LIBRARY = Path(__file__).resolve().parents[4] / "roles" / "kubernetes" / "library"
 DIGEST, OTHER = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 LISTING = f"""REF                              TYPE                                       DIGEST      SIZE
 registry.test/a:1                application/vnd.oci.image.manifest.v1+json {DIGEST}    1 MiB
@@ -20,12 +19,7 @@ registry.test/a:1                application/vnd.oci.image.manifest.v1+json {DIG
 
 
 def module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, LIBRARY / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
+    return loaded(f"roles/kubernetes/library/{name}.py")
 
 
 @pytest.mark.parametrize(
