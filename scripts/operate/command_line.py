@@ -40,7 +40,7 @@ def reported(report: Report, *, interrupted: str = "") -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         # A failed write, unlike a failed opening, doesn't name its file.
-        _fail(report, disk_full(Path(error.filename) if error.filename else state_home() / "*"))
+        _fail(report, disk_full(Path(error.filename).parent if error.filename else state_home()))
     except KeyboardInterrupt:
         report.warning(f"stopped. {interrupted}".strip())
         report.document({"result": "interrupted"})

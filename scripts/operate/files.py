@@ -32,16 +32,16 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
         with contextlib.suppress(FileNotFoundError):
             Path(temporary).unlink()
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise disk_full(path) from error
+            raise disk_full(path.parent) from error
         raise
 
 
-def disk_full(path: Path) -> Failure:
+def disk_full(directory: Path) -> Failure:
     """The failure to report when a file system has no room left."""
     return Failure(
-        f"the disk that holds {path.parent} is full",
+        f"the disk that holds {directory} is full",
         details="nothing was half-written: the old file, if any, is untouched",
-        next_step=f"df -h {path.parent}   # make room, then run the same command again",
+        next_step=f"df -h {directory}   # make room, then run the same command again",
     )
 
 

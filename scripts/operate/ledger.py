@@ -89,7 +89,7 @@ class Ledger:
                 os.fsync(descriptor)
             except OSError as error:
                 os.ftruncate(descriptor, len(whole))
-                raise disk_full(self.path) from error
+                raise disk_full(self.path.parent) from error
             return _digest(line)
         finally:
             os.close(descriptor)

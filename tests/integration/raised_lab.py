@@ -34,13 +34,16 @@ class Lab:
         option = "--name" if program == "lab" else "--lab"
         return [str(ROOT / "scripts" / program), *words, option, self.name]
 
-    def run(self, program: str, *words: str, seconds: float = 2400) -> subprocess.CompletedProcess[str]:
-        """Run one of the project's commands."""
+    def run(
+        self, program: str, *words: str, seconds: float = 2400, shown: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of the project's commands; `shown` passes its standard error on instead of keeping it."""
         return subprocess.run(
             self.command(program, *words),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=None if shown else subprocess.PIPE,
             text=True,
             timeout=seconds,
             check=False,
@@ -48,15 +51,7 @@ class Lab:
 
     def document(self, program: str, *words: str) -> dict[str, Any]:
         """Run a command that must succeed, and read the JSON that it prints. What people read is shown."""
-        done = subprocess.run(
-            self.command(program, *words, "--json"),
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=2400,
-            check=False,
-        )
+        done = self.run(program, *words, "--json", shown=True)
         assert done.returncode == 0, done.stdout[-3000:]
         found: dict[str, Any] = json.loads(done.stdout)
         return found

@@ -24,7 +24,6 @@ UNITS: dict[str, Any] = {
 """The argument that describes units."""
 
 PROPERTIES = (
-    "Id",
     "LoadState",
     "ActiveState",
     "UnitFileState",

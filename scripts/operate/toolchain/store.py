@@ -90,7 +90,7 @@ def building(final: Path) -> Iterator[Path]:
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise disk_full(final) from error
+            raise disk_full(final.parent) from error
         raise
 
 

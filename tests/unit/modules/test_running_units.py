@@ -21,7 +21,6 @@ def running_units() -> ModuleType:
 def shown(**changes: str) -> str:
     """What `systemctl show` says of a healthy unit, with changes."""
     lines = {
-        "Id": "a.service",
         "LoadState": "loaded",
         "ActiveState": "active",
         "UnitFileState": "enabled",
