@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import django
 import httpx
@@ -31,8 +29,8 @@ CATALOGUE = {
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _django() -> None:
-    folder = Path(tempfile.mkdtemp(prefix="portal-"))
+def _django(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("portal")
     (folder / "key").write_text("only-for-tests")
     (folder / "catalogue.json").write_text(json.dumps(CATALOGUE))
     os.environ |= {
