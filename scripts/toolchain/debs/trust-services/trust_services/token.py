@@ -1,0 +1,300 @@
+"""Keys in a PKCS#11 token (OASIS PKCS #11 2.40), as private keys that the cryptography library signs with.
+
+The same code drives SoftHSM and hardware: a library, a slot or a label, and a PIN. A private key never leaves
+its token; what the library sees of it is its public half and the ability to sign.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import pkcs11
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, exceptions
+from pkcs11.util.ec import encode_ec_public_key, encode_ecdsa_signature, encode_named_curve_parameters
+
+from trust_services.refusal import Refusal
+
+RSA_BITS = {"rsa-3072": 3072, "rsa-4096": 4096}
+CURVES = {"ec-p256": "secp256r1", "ec-p384": "secp384r1"}
+RSA_MECHANISMS = {
+    "sha256": Mechanism.SHA256_RSA_PKCS,
+    "sha384": Mechanism.SHA384_RSA_PKCS,
+    "sha512": Mechanism.SHA512_RSA_PKCS,
+}
+
+SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+"""A private key that certificates can be signed with, in a token or not."""
+
+
+@dataclass(frozen=True)
+class TokenPlace:
+    """Where a token is: the library that drives it, and the token's label or the slot it stands in."""
+
+    library: str
+    label: str
+    slot: int | None = None
+
+    def initialize(self, so_pin: str, pin: str) -> None:
+        """Give a token its label and PINs. Whatever it held is gone; the old `so_pin` must be the same.
+
+        The first slot that holds a token of this label, or a token without any label, unless `slot` says which.
+        Refusal if there is none or the token doesn't take the PIN.
+        """
+        slot = self._slot_to_initialize()
+        # pkcs11-tool, as the Python library can't. PINs by environment: arguments are seen by others.
+        arguments = ["--init-token", "--label", self.label, "--so-pin", "env:TOKEN_SO_PIN"]
+        self._tool(slot, *arguments, TOKEN_SO_PIN=so_pin)
+        # SoftHSM gives an initialized token another slot, which only a fresh look finds.
+        library = pkcs11.lib(self.library)
+        library.reinitialize()
+        with _open(self._token(library), so_pin, officer=True) as session:
+            session.init_pin(pin)
+
+    @contextmanager
+    def open(self, pin: str) -> Iterator[Token]:
+        """The token, with its PIN given. Refusal if it isn't there, or refuses the PIN, or is locked."""
+        try:
+            library = pkcs11.lib(self.library)
+        except (RuntimeError, exceptions.PKCS11Error) as error:
+            raise Refusal(
+                f"the PKCS#11 library {self.library} can't be used: {error}",
+                "look at the token's `library` in the estate's trust.yml",
+            ) from error
+        token = self._token(library)
+        with _open(token, pin) as session:
+            yield Token(session, token)
+
+    def _token(self, library: Any) -> Any:
+        try:
+            for slot in library.get_slots(token_present=True):
+                token = slot.get_token()
+                if token.label == self.label and self.slot in (None, slot.slot_id):
+                    return token
+        except exceptions.PKCS11Error as error:
+            raise Refusal(
+                f"the token can't be reached: {type(error).__name__}", "is the device plugged in?"
+            ) from error
+        raise Refusal(
+            f"no token '{self.label}' is in {self._where()}",
+            f"pkcs11-tool --module {self.library} --list-token-slots",
+        )
+
+    def _slot_to_initialize(self) -> int:
+        library = pkcs11.lib(self.library)
+        library.reinitialize()
+        found: list[tuple[bool, int]] = []
+        for slot in library.get_slots(token_present=True):
+            token = slot.get_token()
+            initialized = pkcs11.TokenFlag.TOKEN_INITIALIZED in token.flags
+            if self.slot in (None, slot.slot_id) and (not initialized or token.label == self.label):
+                found.append((not initialized, slot.slot_id))
+        if not found:
+            raise Refusal(
+                f"no empty token is in {self._where()}",
+                "bring a token that holds nothing, or name its slot in the estate's trust.yml",
+            )
+        # One with our label comes from an interrupted attempt; it is used again before an empty one.
+        return min(found)[1]
+
+    def _where(self) -> str:
+        return "any slot" if self.slot is None else f"slot {self.slot}"
+
+    def _tool(self, slot: int, *arguments: str, **secrets: str) -> None:
+        done = subprocess.run(
+            ["pkcs11-tool", "--module", self.library, "--slot", str(slot), *arguments],
+            env={**os.environ, **secrets},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise Refusal(f"the token refuses to be initialized: {done.stderr.strip()[-300:]}")
+
+
+@contextmanager
+def _open(token: Any, pin: str, *, officer: bool = False) -> Iterator[Any]:
+    try:
+        session = token.open(rw=True, so_pin=pin) if officer else token.open(rw=True, user_pin=pin)
+    except (exceptions.PinIncorrect, exceptions.PinLenRange, exceptions.PinInvalid) as error:
+        raise Refusal(
+            f"token '{token.label}' refuses the PIN", "are the shares, or the secret, of this token?"
+        ) from error
+    except exceptions.PinLocked as error:
+        raise Refusal(
+            f"token '{token.label}' is locked after wrong PINs", "its security officer must set a new PIN"
+        ) from error
+    except exceptions.PKCS11Error as error:
+        raise Refusal(f"token '{token.label}' can't be opened: {type(error).__name__}") from error
+    with session:
+        yield session
+
+
+class Token:
+    """An open token."""
+
+    def __init__(self, session: Any, token: Any) -> None:
+        self._session = session
+        self._token = token
+        # One session signs one thing at a time (PKCS #11 2.40, section 2.6).
+        self._lock = threading.Lock()
+
+    @property
+    def description(self) -> dict[str, str]:
+        """Maker, model and serial number, for transcripts."""
+        told = {
+            "manufacturer": self._token.manufacturer_id,
+            "model": self._token.model,
+            "serial": self._token.serial,
+        }
+        return {
+            name: (value.decode(errors="replace") if isinstance(value, bytes) else str(value)).strip()
+            for name, value in told.items()
+        }
+
+    def generate(self, label: str, kind: str) -> SigningKey:
+        """Make a key of `kind` (an estate's key name) that can't be taken out. Refusal if `label` is in use."""
+        if self.key(label) is not None:
+            raise Refusal(f"the token already has a key '{label}'")
+        private = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False}
+        if kind in RSA_BITS:
+            self._session.generate_keypair(
+                KeyType.RSA, RSA_BITS[kind], store=True, label=label, private_template=private
+            )
+        else:
+            parameters = self._session.create_domain_parameters(
+                KeyType.EC, {Attribute.EC_PARAMS: encode_named_curve_parameters(CURVES[kind])}, local=True
+            )
+            parameters.generate_keypair(store=True, label=label, private_template=private)
+        made = self.key(label)
+        if made is None:
+            raise Refusal(f"the token says that it made key '{label}', but doesn't have it")
+        return made
+
+    def key(self, label: str) -> SigningKey | None:
+        """The key of this label; None if the token has no such key."""
+        private = self._one(ObjectClass.PRIVATE_KEY, label)
+        public = self._one(ObjectClass.PUBLIC_KEY, label)
+        if private is None or public is None:
+            return None
+        if private.key_type is KeyType.RSA:
+            modulus, exponent = (
+                int.from_bytes(public[part]) for part in (Attribute.MODULUS, Attribute.PUBLIC_EXPONENT)
+            )
+            return _RsaKey(private, rsa.RSAPublicNumbers(exponent, modulus).public_key(), self._lock)
+        read = serialization.load_der_public_key(encode_ec_public_key(public))
+        assert isinstance(read, ec.EllipticCurvePublicKey)  # noqa: S101 - what was just encoded
+        return _EcKey(private, read, self._lock)
+
+    def _one(self, kind: ObjectClass, label: str) -> Any:
+        try:
+            return self._session.get_key(object_class=kind, label=label)
+        except exceptions.NoSuchKey:
+            return None
+        except exceptions.MultipleObjectsReturned as error:
+            raise Refusal(f"the token has more than one key '{label}'") from error
+
+
+def _digest(data: bytes, algorithm: hashes.HashAlgorithm | Prehashed) -> bytes:
+    if isinstance(algorithm, Prehashed):
+        return data
+    digest = hashes.Hash(algorithm)
+    digest.update(data)
+    return digest.finalize()
+
+
+class _InToken:
+    """What every key in a token has in common: it signs, and doesn't come out."""
+
+    def __init__(self, private: Any, public: Any, lock: threading.Lock) -> None:
+        self._private = private
+        self._public = public
+        self._lock = lock
+
+    @property
+    def key_size(self) -> int:
+        """Bits of the modulus, or of the curve."""
+        size: int = self._public.key_size
+        return size
+
+    def _signed(self, data: bytes, mechanism: Mechanism) -> bytes:
+        try:
+            with self._lock:
+                signature: bytes = self._private.sign(data, mechanism=mechanism)
+        except exceptions.PKCS11Error as error:
+            raise Refusal(f"the token doesn't sign: {type(error).__name__}", "open the token again") from error
+        return signature
+
+    def private_numbers(self) -> NoReturn:
+        """Never: the key doesn't leave its token."""
+        raise Refusal("a key in a token can't be taken out of it")
+
+    def private_bytes(self, *_: Any, **__: Any) -> NoReturn:
+        """Never: the key doesn't leave its token."""
+        raise Refusal("a key in a token can't be taken out of it")
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+
+class _RsaKey(_InToken, rsa.RSAPrivateKey):
+    """An RSA key in a token."""
+
+    def public_key(self) -> rsa.RSAPublicKey:
+        """The public half."""
+        public: rsa.RSAPublicKey = self._public
+        return public
+
+    def sign(self, data: Any, padding: Any, algorithm: Any) -> bytes:
+        """A PKCS #1 v1.5 signature (RFC 8017 section 8.2), which every X-Road server verifies."""
+        if not isinstance(padding, PKCS1v15) or algorithm.name not in RSA_MECHANISMS:
+            raise Refusal(f"keys in a token sign with PKCS #1 v1.5 and {', '.join(RSA_MECHANISMS)} only")
+        return self._signed(bytes(data), RSA_MECHANISMS[algorithm.name])
+
+    def decrypt(self, *_: Any, **__: Any) -> NoReturn:
+        """Never: an authority's key signs, and nothing else."""
+        raise Refusal("an authority's key doesn't decrypt")
+
+
+class _EcKey(_InToken, ec.EllipticCurvePrivateKey):
+    """An elliptic curve key in a token."""
+
+    @property
+    def curve(self) -> ec.EllipticCurve:
+        """The curve."""
+        curve: ec.EllipticCurve = self._public.curve
+        return curve
+
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        """The public half."""
+        public: ec.EllipticCurvePublicKey = self._public
+        return public
+
+    def sign(self, data: Any, signature_algorithm: Any) -> bytes:
+        """An ECDSA signature in DER (RFC 3279 section 2.2.3)."""
+        # Hashed here: SoftHSM offers no mechanism that hashes and signs at once.
+        digest = _digest(bytes(data), signature_algorithm.algorithm)
+        return encode_ecdsa_signature(self._signed(digest, Mechanism.ECDSA))
+
+    def exchange(self, *_: Any, **__: Any) -> NoReturn:
+        """Never: an authority's key signs, and nothing else."""
+        raise Refusal("an authority's key doesn't agree on keys")
+
+
+def certificate_hash(key: SigningKey) -> hashes.HashAlgorithm:
+    """The hash that goes with a key: as strong as its curve, SHA-256 for RSA (CA/B baseline 7.1.3.2)."""
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256:
+        return hashes.SHA384()
+    return hashes.SHA256()
