@@ -180,10 +180,11 @@ async def _serve(provider: Provider) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    # An engine that is killed can't cancel: without it, whoever started us is gone too. Who that was is asked
+    # before the port is told, as an engine may be killed as soon as it knows it.
+    parent = os.getppid()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    # An engine that is killed can't cancel: without it, whoever started us is gone too.
-    parent = os.getppid()
     while not stopped.is_set() and os.getppid() == parent:
         try:
             await asyncio.wait_for(stopped.wait(), _PARENT_CHECK_SECONDS)

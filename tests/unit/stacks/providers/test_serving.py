@@ -182,6 +182,7 @@ def test_a_provider_ends_with_its_engine(tmp_path: Path) -> None:
     provider.write_text(
         textwrap.dedent(
             """
+            import sys, time
             from stacks.providers.serving import serve
 
             class Provider:
@@ -190,6 +191,9 @@ def test_a_provider_ends_with_its_engine(tmp_path: Path) -> None:
                 def resource(self, type_token): ...
                 async def close(self): ...
 
+            # The engine is killed while the port is still being told.
+            tell = sys.stdout.flush
+            sys.stdout.flush = lambda: (tell(), time.sleep(0.5))
             serve(Provider())
             """
         ),
