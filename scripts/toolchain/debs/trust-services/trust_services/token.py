@@ -1,7 +1,7 @@
-"""Keys in a PKCS#11 token (OASIS PKCS #11 2.40), as private keys that the cryptography library signs with.
+"""Keys in a PKCS#11 token (OASIS PKCS #11 2.40).
 
 The same code drives SoftHSM and hardware: a library, a slot or a label, and a PIN. A private key never leaves
-its token; what the library sees of it is its public half and the ability to sign.
+its token.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import pkcs11
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, exceptions
 from pkcs11.util.ec import encode_ec_public_key, encode_ecdsa_signature, encode_named_curve_parameters
 
 from trust_services.refusal import Refusal
+from trust_services.signing import SigningKey, elsewhere
 
 RSA_BITS = {"rsa-3072": 3072, "rsa-4096": 4096}
 CURVES = {"ec-p256": "secp256r1", "ec-p384": "secp384r1"}
@@ -31,9 +30,6 @@ RSA_MECHANISMS = {
     "sha384": Mechanism.SHA384_RSA_PKCS,
     "sha512": Mechanism.SHA512_RSA_PKCS,
 }
-
-SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-"""A private key that certificates can be signed with, in a token or not."""
 
 
 @dataclass(frozen=True)
@@ -190,10 +186,28 @@ class Token:
             modulus, exponent = (
                 int.from_bytes(public[part]) for part in (Attribute.MODULUS, Attribute.PUBLIC_EXPONENT)
             )
-            return _RsaKey(private, rsa.RSAPublicNumbers(exponent, modulus).public_key(), self._lock)
+            return elsewhere(
+                rsa.RSAPublicNumbers(exponent, modulus).public_key(),
+                lambda data, algorithm: self._sign(private, data, RSA_MECHANISMS[algorithm.name]),
+            )
         read = serialization.load_der_public_key(encode_ec_public_key(public))
         assert isinstance(read, ec.EllipticCurvePublicKey)  # noqa: S101 - what was just encoded
-        return _EcKey(private, read, self._lock)
+
+        def sign(data: bytes, algorithm: hashes.HashAlgorithm) -> bytes:
+            # Hashed here: SoftHSM offers no mechanism that hashes and signs with ECDSA at once.
+            digest = hashes.Hash(algorithm)
+            digest.update(data)
+            return encode_ecdsa_signature(self._sign(private, digest.finalize(), Mechanism.ECDSA))
+
+        return elsewhere(read, sign)
+
+    def _sign(self, private: Any, data: bytes, mechanism: Mechanism) -> bytes:
+        try:
+            with self._lock:
+                signature: bytes = private.sign(data, mechanism=mechanism)
+        except exceptions.PKCS11Error as error:
+            raise Refusal(f"the token doesn't sign: {type(error).__name__}", "open the token again") from error
+        return signature
 
     def _one(self, kind: ObjectClass, label: str) -> Any:
         try:
@@ -202,99 +216,3 @@ class Token:
             return None
         except exceptions.MultipleObjectsReturned as error:
             raise Refusal(f"the token has more than one key '{label}'") from error
-
-
-def _digest(data: bytes, algorithm: hashes.HashAlgorithm | Prehashed) -> bytes:
-    if isinstance(algorithm, Prehashed):
-        return data
-    digest = hashes.Hash(algorithm)
-    digest.update(data)
-    return digest.finalize()
-
-
-class _InToken:
-    """What every key in a token has in common: it signs, and doesn't come out."""
-
-    def __init__(self, private: Any, public: Any, lock: threading.Lock) -> None:
-        self._private = private
-        self._public = public
-        self._lock = lock
-
-    @property
-    def key_size(self) -> int:
-        """Bits of the modulus, or of the curve."""
-        size: int = self._public.key_size
-        return size
-
-    def _signed(self, data: bytes, mechanism: Mechanism) -> bytes:
-        try:
-            with self._lock:
-                signature: bytes = self._private.sign(data, mechanism=mechanism)
-        except exceptions.PKCS11Error as error:
-            raise Refusal(f"the token doesn't sign: {type(error).__name__}", "open the token again") from error
-        return signature
-
-    def private_numbers(self) -> NoReturn:
-        """Never: the key doesn't leave its token."""
-        raise Refusal("a key in a token can't be taken out of it")
-
-    def private_bytes(self, *_: Any, **__: Any) -> NoReturn:
-        """Never: the key doesn't leave its token."""
-        raise Refusal("a key in a token can't be taken out of it")
-
-    def __copy__(self) -> Any:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return self
-
-
-class _RsaKey(_InToken, rsa.RSAPrivateKey):
-    """An RSA key in a token."""
-
-    def public_key(self) -> rsa.RSAPublicKey:
-        """The public half."""
-        public: rsa.RSAPublicKey = self._public
-        return public
-
-    def sign(self, data: Any, padding: Any, algorithm: Any) -> bytes:
-        """A PKCS #1 v1.5 signature (RFC 8017 section 8.2), which every X-Road server verifies."""
-        if not isinstance(padding, PKCS1v15) or algorithm.name not in RSA_MECHANISMS:
-            raise Refusal(f"keys in a token sign with PKCS #1 v1.5 and {', '.join(RSA_MECHANISMS)} only")
-        return self._signed(bytes(data), RSA_MECHANISMS[algorithm.name])
-
-    def decrypt(self, *_: Any, **__: Any) -> NoReturn:
-        """Never: an authority's key signs, and nothing else."""
-        raise Refusal("an authority's key doesn't decrypt")
-
-
-class _EcKey(_InToken, ec.EllipticCurvePrivateKey):
-    """An elliptic curve key in a token."""
-
-    @property
-    def curve(self) -> ec.EllipticCurve:
-        """The curve."""
-        curve: ec.EllipticCurve = self._public.curve
-        return curve
-
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        """The public half."""
-        public: ec.EllipticCurvePublicKey = self._public
-        return public
-
-    def sign(self, data: Any, signature_algorithm: Any) -> bytes:
-        """An ECDSA signature in DER (RFC 3279 section 2.2.3)."""
-        # Hashed here: SoftHSM offers no mechanism that hashes and signs at once.
-        digest = _digest(bytes(data), signature_algorithm.algorithm)
-        return encode_ecdsa_signature(self._signed(digest, Mechanism.ECDSA))
-
-    def exchange(self, *_: Any, **__: Any) -> NoReturn:
-        """Never: an authority's key signs, and nothing else."""
-        raise Refusal("an authority's key doesn't agree on keys")
-
-
-def certificate_hash(key: SigningKey) -> hashes.HashAlgorithm:
-    """The hash that goes with a key: as strong as its curve, SHA-256 for RSA (CA/B baseline 7.1.3.2)."""
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256:
-        return hashes.SHA384()
-    return hashes.SHA256()
