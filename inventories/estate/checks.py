@@ -529,6 +529,20 @@ REQUIRED_IMAGES = (
 """Images that the cluster and the platform run."""
 
 
+def shares_open_the_root(estate: Estate) -> Iterator[Finding]:
+    """The root's token can be opened by those who hold its shares, and no share is anybody's twice."""
+    ceremony = estate.trust.root.ceremony
+    at: Location = ("trust", "root", "ceremony")
+    if ceremony.threshold > len(ceremony.custodians):
+        yield Finding(
+            (*at, "threshold"), f"{ceremony.threshold} of {len(ceremony.custodians)} shares can't be brought"
+        )
+    yield from _repeated(
+        ((name.casefold(), (*at, "custodians", index)) for index, name in enumerate(ceremony.custodians)),
+        lambda name: f"custodian '{name}' would keep two shares",
+    )
+
+
 def production_is_complete(estate: Estate) -> Iterator[Finding]:
     """In production: all eight sectors, no lab shortcuts, digests, real addresses unless a template."""
     if estate.site.environment is not Environment.PRODUCTION:
@@ -544,6 +558,10 @@ def production_is_complete(estate: Estate) -> Iterator[Finding]:
     for name, image in estate.images.items():
         if image.digest is None and not estate.site.template:
             yield Finding(("images", name), f"image '{name}' has no digest")
+    if estate.trust.root.token.in_software:
+        yield Finding(
+            ("trust", "root", "token"), "the root's key would lie in software: name the hardware's library"
+        )
     for field in ("network", "public_network"):
         network = getattr(estate.site, field)
         documented = network is not None and any(network.overlaps(other) for other in DOCUMENTATION_NETWORKS)
@@ -570,5 +588,6 @@ RULES: tuple[Rule, ...] = (
     access_rights_lead_somewhere,
     exchange_software_is_supported,
     platform_is_consistent,
+    shares_open_the_root,
     production_is_complete,
 )

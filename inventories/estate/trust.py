@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
 
 from estate.types import CountryCode, Days, Hours, Model
 
@@ -16,21 +19,57 @@ class KeyAlgorithm(StrEnum):
     EC_P384 = "ec-p384"
 
 
-class RootAuthority(Model):
-    """The site's root. Its key is used only to sign issuing CAs and CRLs."""
+class Token(Model):
+    """Where a PKCS#11 token is, and what drives it."""
 
-    common_name: str
-    key: KeyAlgorithm = KeyAlgorithm.EC_P384
+    library: str = Field(default="/usr/lib/softhsm/libsofthsm2.so", pattern="^/")
+    slot: int | None = Field(default=None, ge=0)
+    """None for the token's label to decide."""
+    devices: tuple[str, ...] = ()
+    """Device files of the hardware. None for a token in software."""
+
+    @property
+    def in_software(self) -> bool:
+        """Whether the keys lie on a disk after all."""
+        return self.library.endswith("/libsofthsm2.so")
+
+
+class Ceremony(Model):
+    """Who is present where the root's key is used. Functions rather than names: people change."""
+
+    custodians: tuple[str, ...] = Field(min_length=2, max_length=16)
+    """Each keeps one share of what opens the root's token."""
+    threshold: int = Field(ge=2)
+    """How many shares open it."""
+    witnesses: tuple[str, ...] = Field(min_length=1)
+
+
+class RootAuthority(Model):
+    """The site's root. Its key is used only in ceremonies, to sign issuing CAs and revocation lists."""
+
+    common_name: str = Field(min_length=1, max_length=64)
+    key: Literal[KeyAlgorithm.RSA_4096, KeyAlgorithm.EC_P384] = KeyAlgorithm.EC_P384
     lifetime: Days = 7300
+    revocation_list_lifetime: Days = 180
+    """A ceremony at least this often, even if only for the list."""
+    token: Token = Token()
+    ceremony: Ceremony
 
 
 class IssuingAuthority(Model):
     """A CA below the root, with the longest life of a certificate that it issues."""
 
-    common_name: str
+    common_name: str = Field(min_length=1, max_length=60)
+    generation: int = Field(default=1, ge=1, le=99)
+    """Raised when the CA gets a new key and name after a compromise."""
     key: KeyAlgorithm
     lifetime: Days = 3650
     leaf_lifetime: Hours
+
+    @property
+    def name(self) -> str:
+        """Its name in certificates. Two CAs of one name would be mistaken for each other."""
+        return self.common_name if self.generation == 1 else f"{self.common_name} G{self.generation}"
 
 
 class Trust(Model):
@@ -43,3 +82,8 @@ class Trust(Model):
     """Issues X-Road authentication and signing certificates. Not TLS certificates of hosts."""
     infrastructure_tls: IssuingAuthority
     """Issues the TLS certificates of hosts. Not trusted for X-Road messages."""
+
+    @property
+    def issuing(self) -> dict[str, IssuingAuthority]:
+        """Every CA that the root certifies, by its short name."""
+        return {"trust-services": self.trust_services, "infrastructure-tls": self.infrastructure_tls}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,10 @@ application = typer.Typer(
 )
 ledger = typer.Typer(help="The hash-chained record of what was run.", no_args_is_help=True)
 secrets = typer.Typer(help="The operator's secrets: one file each, never shown.", no_args_is_help=True)
+ceremony = typer.Typer(
+    help="The root's ceremony: held without a network, recorded, replayed.", no_args_is_help=True
+)
+application.add_typer(ceremony, name="ceremony")
 application.add_typer(ledger, name="ledger")
 application.add_typer(secrets, name="secrets")
 
@@ -157,6 +162,70 @@ def stack(
                 outcome = getattr(pulumi_stack, action.value)(run, program)
         report.done(action.value, time.monotonic() - started, outcome.text)
         report.document({"program": program, "action": action.value, "changed": outcome.changed})
+
+
+@ceremony.command("root")
+def ceremony_root(
+    site: Site,
+    request: Annotated[
+        list[Path] | None, typer.Option("--request", help="A request of an authority; again for more.")
+    ] = None,
+    by_quorum: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by-quorum", help="File name of a revocation that the custodians decide, signed or not."
+        ),
+    ] = None,
+    shares: Annotated[
+        Path | None, typer.Option("--shares", help="Folder with the shares; the first ceremony writes them.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask: everybody agreed.")] = False,
+    lab: Lab = None,
+    as_json: Json = False,
+) -> None:
+    """Hold a ceremony: make the root if there is none, grant requests, issue a revocation list."""
+    from operate import ceremony as held
+
+    report = Report(as_json=as_json)
+    with command_line.reported(report, interrupted="Nothing was issued; the same command starts again."):
+        workspace = open_workspace(site, lab)
+        with exclusive(workspace.lock_file, f"scripts/smartgouv ceremony root {site}"):
+            estate = workspace.load()
+            place = held.folders(workspace, estate, shares)
+            held.prepare(place, estate, request or [])
+            examined = held.examine(place, by_quorum or [])
+            for text in held.describe(examined):
+                report.line(text)
+            if dry_run:
+                report.document({"result": "dry run", "requests": [asked.name for asked in examined.granted]})
+                return
+            command_line.agree("Hold it?", yes=yes)
+            started = time.monotonic()
+            with report.working("ceremony"):
+                record = held.hold(workspace, estate, place, by_quorum or [], report)
+        report.done("ceremony", time.monotonic() - started, f"record {record}")
+        report.document({"result": "ok", "record": str(record)})
+
+
+@ceremony.command("verify")
+def ceremony_verify(
+    site: Site,
+    records: Annotated[
+        Path | None, typer.Option("--records", help="Folder with the records, if not this machine's.")
+    ] = None,
+    lab: Lab = None,
+    as_json: Json = False,
+) -> None:
+    """Check every record's signature and replay it: what was issued must follow from what was brought."""
+    from operate import ceremony as held
+
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        folder = records or open_workspace(site, lab).directory / "ceremony" / "records"
+        count = held.verify(folder, report)
+        report.line(f"{count} things issued, every one explained")
+        report.document({"result": "ok", "issued": count})
 
 
 @ledger.command("show")

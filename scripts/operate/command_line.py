@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,16 @@ def reported(report: Report, *, interrupted: str = "") -> Iterator[None]:
         report.warning(f"stopped. {interrupted}".strip())
         report.document({"result": "interrupted"})
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def agree(question: str, *, yes: bool) -> None:
+    """Go on if a person agrees, or agreed already. Failure where nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Failure("nobody is here to agree", next_step="# say --yes", code=ExitCode.BAD_INPUT)
+    if not typer.confirm(question, err=True):
+        raise Failure("not agreed; nothing was done")
 
 
 def _fail(report: Report, failure: Failure) -> NoReturn:

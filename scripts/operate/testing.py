@@ -188,10 +188,13 @@ def main(
 
 
 def _prepare(report: Report) -> None:
-    """Install what nodes need on this machine, as `lab up` does."""
+    """Install what nodes need on this machine, as `lab up` does, and what tests need beside that."""
+    from operate.lab import packages
     from operate.lab.driver import prepare_machine
 
     prepare_machine(LAB, report)
+    if names := packages.missing(packages.TESTS):
+        packages.install(names, report)
 
 
 if __name__ == "__main__":

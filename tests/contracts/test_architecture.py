@@ -14,16 +14,26 @@ PACKAGES = {
     "estate": ROOT / "inventories/estate",
     "stacks": ROOT / "pulumi/stacks",
     "operate": ROOT / "scripts/operate",
+    "trust_services": ROOT / "scripts/toolchain/debs/trust-services/trust_services",
     "xroad_simulator": ROOT / "tests/doubles/xroad_simulator",
 }
 
 FORBIDDEN = {
-    "estate": {"stacks", "operate", "xroad_simulator", "ansible", "pulumi", "pulumi_kubernetes"},
-    "stacks": {"operate", "xroad_simulator", "ansible"},
+    "estate": {
+        "stacks",
+        "operate",
+        "trust_services",
+        "xroad_simulator",
+        "ansible",
+        "pulumi",
+        "pulumi_kubernetes",
+    },
+    "stacks": {"operate", "trust_services", "xroad_simulator", "ansible"},
     "operate": {"xroad_simulator"},
-    "xroad_simulator": {"estate", "stacks", "operate", "ansible", "pulumi"},
+    "trust_services": {"estate", "stacks", "operate", "xroad_simulator", "ansible", "pulumi"},
+    "xroad_simulator": {"estate", "stacks", "operate", "trust_services", "ansible", "pulumi"},
 }
-"""What a package may not import: the arrows are operate → stacks → estate."""
+"""What a package may not import: the arrows are operate → stacks → estate, and operate → trust_services."""
 
 
 def imports(path: Path) -> Iterator[str]:

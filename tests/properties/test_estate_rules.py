@@ -97,6 +97,26 @@ def even_quorum(data: dict[str, Any], draw: st.DataObject) -> str:
     return "control planes make an even etcd quorum"
 
 
+def too_many_shares(data: dict[str, Any], draw: st.DataObject) -> str:
+    ceremony = data["trust"]["root"]["ceremony"]
+    count = len(ceremony["custodians"])
+    ceremony["threshold"] = draw.draw(st.integers(count + 1, count + 9))
+    return f"{ceremony['threshold']} of {count} shares can't be brought"
+
+
+def two_shares_of_one_custodian(data: dict[str, Any], draw: st.DataObject) -> str:
+    ceremony = data["trust"]["root"]["ceremony"]
+    name = draw.draw(st.sampled_from(ceremony["custodians"]))
+    ceremony["custodians"] = (*ceremony["custodians"], name.upper())
+    return f"custodian '{name.casefold()}' would keep two shares"
+
+
+def root_in_software(data: dict[str, Any], draw: st.DataObject) -> str:
+    folder = draw.draw(st.sampled_from(["/usr/lib/softhsm", "/usr/lib/x86_64-linux-gnu/softhsm"]))
+    data["trust"]["root"]["token"]["library"] = f"{folder}/libsofthsm2.so"
+    return "the root's key would lie in software"
+
+
 def flow_past_the_zones(data: dict[str, Any], draw: st.DataObject) -> str:
     zone = draw.draw(st.sampled_from(["edge", "exchange"]))
     data["flows"] = (
@@ -180,6 +200,8 @@ ANYWHERE: tuple[Break, ...] = (
     legs_without_router,
     role_without_host,
     even_quorum,
+    too_many_shares,
+    two_shares_of_one_custodian,
     flow_past_the_zones,
     flow_from_nowhere,
     right_to_unoffered_service,
@@ -303,6 +325,7 @@ def no_package_repository(data: dict[str, Any], _: st.DataObject) -> str:
 
 
 IN_PRODUCTION: tuple[Break, ...] = (
+    root_in_software,
     quorum_in_one_rack,
     quorum_on_one_feed,
     unit_taken,

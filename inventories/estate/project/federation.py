@@ -85,7 +85,7 @@ def _instance(estate: Estate) -> dict[str, Any]:
             for member in model.members
         ],
         "management_provider": _colons(estate, SubsystemId.parse(model.management.provider)),
-        "certification": {"name": estate.trust.trust_services.common_name},
+        "certification": {"name": estate.trust.trust_services.name},
     }
 
 

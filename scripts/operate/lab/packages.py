@@ -32,8 +32,12 @@ def needed() -> tuple[str, ...]:
     return tuple(sorted({*OWN, *HOST_PACKAGES}))
 
 
-def missing() -> list[str]:
-    """Packages that aren't installed."""
+TESTS = ("opensc", "postgresql", "softhsm2")
+"""What tests need beside that, which are skipped without them."""
+
+
+def missing(names: Iterable[str] = ()) -> list[str]:
+    """Which of the lab's packages, and of `names`, aren't installed."""
     result = subprocess.run(
         ["dpkg-query", "--show", "--showformat", "${binary:Package} ${db:Status-Status}\n"],
         capture_output=True,
@@ -43,7 +47,7 @@ def missing() -> list[str]:
     installed = {
         line.split()[0].partition(":")[0] for line in result.stdout.splitlines() if line.endswith(" installed")
     }
-    return [name for name in needed() if name not in installed]
+    return [name for name in sorted({*needed(), *names}) if name not in installed]
 
 
 def install_command(names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Our own Debian packages: programs from our Go modules, and the X-Road simulator for the lab."""
+"""Our own Debian packages: programs from our Go modules and in Python, and the X-Road simulator for the lab."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML
 
 from operate.failure import Failure
-from operate.locations import ROOT
+from operate.locations import ROOT, cache_home
+from operate.toolchain import python_packages
 from operate.toolchain.binaries import Binaries
 from operate.toolchain.commands import run
 from operate.toolchain.progress import Progress
@@ -42,8 +43,10 @@ class Description(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    module: str
-    programs: list[str]
+    module: str | None = None
+    programs: list[str] = []
+    python: bool = False
+    """Whether the package is a Python program of ours, with its requirements, in debs/<package>."""
     summary: str
     depends: list[str] = []
     revision: int = 1
@@ -68,30 +71,32 @@ class Package:
         return "".join(f"{field}: {value}\n" for field, value in self.fields.items())
 
     def key(self) -> str:
-        """A name for everything in the package. Programs are told apart by their place in the cache."""
+        """A name for everything in the package. What comes from the cache is told apart by its place there."""
         parts: list[str | bytes] = [self.control(), json.dumps(self.scripts, sort_keys=True)]
         for target, source in sorted(self.files.items()):
             parts += [
                 target,
-                entry(source) if source.is_relative_to(place("binaries")) else source.read_bytes(),
+                entry(source) if source.is_relative_to(cache_home()) else source.read_bytes(),
             ]
         return digest(*parts)
 
 
-def packages(binaries: Binaries) -> list[Package]:
+def packages(binaries: Binaries, progress: Progress) -> list[Package]:
     """All of our packages as the sources describe them now."""
     architecture = run(["dpkg", "--print-architecture"], purpose="asking for the architecture").strip()
-    described = YAML(typ="safe").load(SOURCES / "debs.yml")
-    own = [
-        _of_programs(name, Description.model_validate(text), binaries, architecture)
-        for name, text in described.items()
-    ]
+    own = []
+    for name, content in YAML(typ="safe").load(SOURCES / "debs.yml").items():
+        text = Description.model_validate(content)
+        if text.python:
+            own.append(_of_python(name, text, architecture, progress))
+        else:
+            own.append(_of_programs(name, text, binaries, architecture))
     return own + list(_of_simulator())
 
 
 def ensure(progress: Progress, binaries: Binaries) -> Path:
     """A folder with all packages and an index of them, built where it is missing."""
-    wanted = packages(binaries)
+    wanted = packages(binaries, progress)
     folder = place("debs", digest(*(package.key() for package in wanted)))
     with locked("debs"):
         if not folder.is_dir():
@@ -106,7 +111,7 @@ def ensure(progress: Progress, binaries: Binaries) -> Path:
 
 
 def _of_programs(name: str, text: Description, binaries: Binaries, architecture: str) -> Package:
-    version = f"{binaries.versions[text.module].removeprefix('v')}-{text.revision}"
+    version = f"{binaries.versions[str(text.module)].removeprefix('v')}-{text.revision}"
     fields = {"Package": name, "Version": version, "Architecture": architecture, **_FIELDS}
     if text.depends:
         fields["Depends"] = ", ".join(text.depends).format(version=version)
@@ -117,13 +122,26 @@ def _of_programs(name: str, text: Description, binaries: Binaries, architecture:
     return Package(fields, files, scripts)
 
 
+def _of_python(name: str, text: Description, architecture: str, progress: Progress) -> Package:
+    application = python_packages.application(name, progress)
+    fields = {
+        "Package": name,
+        "Version": _version_of(SOURCES / "debs" / name),
+        "Architecture": architecture,
+        **_FIELDS,
+        "Depends": ", ".join(text.depends),
+        "Description": text.summary,
+    }
+    return Package(fields, application.tree(), {})
+
+
 def _of_simulator() -> Iterator[Package]:
     for folder in sorted((SIMULATOR / "packaging").glob("*")):
         if not (folder / "control").is_file():
             continue
         given = (folder / "control").read_text(encoding="utf-8").strip()
         name = _field(given, "Package", folder)
-        fields = {"Package": name, "Version": _simulator_version(), "Architecture": "all", **_FIELDS}
+        fields = {"Package": name, "Version": _version_of(SIMULATOR), "Architecture": "all", **_FIELDS}
         # The description may run over several lines, so it goes last and as it is.
         rest, _, description = given.partition("\nDescription:")
         for line in rest.splitlines():
@@ -156,19 +174,19 @@ def _field(control: str, field: str, folder: Path) -> str:
     raise Failure(f"{folder / 'control'} lacks the field {field}", next_step="see scripts/toolchain/README.md")
 
 
-def _simulator_version() -> str:
+def _version_of(sources: Path) -> str:
     """Newer code gives a higher version: the last commit's time; with changes, the newest file's."""
     git = ["git", "-C", str(ROOT)]
     changed = subprocess.run(
-        [*git, "status", "--porcelain", "--", str(SIMULATOR)], capture_output=True, text=True, check=False
+        [*git, "status", "--porcelain", "--", str(sources)], capture_output=True, text=True, check=False
     )
     committed = subprocess.run(
-        [*git, "log", "-1", "--format=%ct", "--", str(SIMULATOR)], capture_output=True, text=True, check=False
+        [*git, "log", "-1", "--format=%ct", "--", str(sources)], capture_output=True, text=True, check=False
     )
     if changed.returncode == 0 and not changed.stdout.strip() and committed.stdout.strip():
         moment = int(committed.stdout)
     else:
-        moment = int(max(source.stat().st_mtime for source in _tree(SIMULATOR).values()))
+        moment = int(max(source.stat().st_mtime for source in _tree(sources).values()))
     return f"0.1.0+{time.strftime('%Y%m%d.%H%M%S', time.gmtime(moment))}"
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from ruamel.yaml import YAML
 
 from operate.files import write_atomically
 from operate.locations import ROOT
-from operate.toolchain import apt_source
+from operate.toolchain import apt_source, python_packages
 from operate.toolchain.binaries import Binaries
 from operate.toolchain.commands import run
 from operate.toolchain.progress import Progress
@@ -43,9 +42,7 @@ PREFIX = "localhost/smartgouv"
 _EPOCH = "1735689600"
 _FORMAT = "1"
 """Changed when all images are to be built anew although none of their parts has changed."""
-_PYTHON = "3.13"
 _PYTHON_PACKAGES = ("base-files", "dash", "media-types", "netbase", "python3", "tzdata")
-_PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64", "any")
 _ACCOUNTS = "root:x:0:0:root:/root:/usr/sbin/nologin\napplication:x:65532:65532::/:/usr/sbin/nologin\n"
 _GROUPS = "root:x:0:\napplication:x:65532:\n"
 
@@ -57,6 +54,10 @@ class Description(BaseModel):
 
     module: str | None = None
     programs: list[str] = []
+    python: str | None = None
+    """A Python program of ours, from debs/<name>."""
+    local: bool = False
+    """Whether it runs on this machine alone, so that no registry gets it and no estate names it."""
     packages: list[str] = []
     entrypoint: list[str] = []
     version: str | None = None
@@ -82,15 +83,23 @@ class Image:
 
 
 def ensure(progress: Progress, binaries: Binaries) -> dict[str, Image]:
-    """All images by name, built where they are missing."""
+    """All images for registries by name, built where they are missing; the local ones are built as well."""
     images: dict[str, Image] = {}
     with locked("images"):
         for name, text in described().items():
-            images[name] = _of_parts(name, text, binaries, progress)
+            built = _of_parts(name, text, binaries.versions, binaries.programs, progress)
+            if not text.local:
+                images[name] = built
         for folder in applications():
             images[folder.name] = _of_application(folder, progress)
         write_atomically(place("images.json"), manifest(images))
     return images
+
+
+def local(name: str, progress: Progress) -> Image:
+    """An image for this machine alone, built if it is missing."""
+    with locked("images"):
+        return _of_parts(name, described()[name], {}, {}, progress)
 
 
 def manifest(images: Mapping[str, Image]) -> str:
@@ -126,10 +135,19 @@ def application_version() -> str:
     return str(project["version"])
 
 
-def _of_parts(name: str, text: Description, binaries: Binaries, progress: Progress) -> Image:
-    version = text.version or binaries.versions[str(text.module)].removeprefix("v")
-    programs = {program: binaries.programs[program] for program in text.programs}
+def _of_parts(
+    name: str,
+    text: Description,
+    versions: Mapping[str, str],
+    built: Mapping[str, Path],
+    progress: Progress,
+) -> Image:
+    version = text.version or versions[str(text.module)].removeprefix("v")
+    programs = {program: built[program] for program in text.programs}
     entries = [entry(path) for path in programs.values()]
+    application = python_packages.application(text.python, progress) if text.python else None
+    if application is not None:
+        entries.append(application.key)
     key = digest(_FORMAT, text.model_dump_json(), version, *entries, *_base(text.packages))
 
     def prepare(context: Path) -> None:
@@ -140,6 +158,11 @@ def _of_parts(name: str, text: Description, binaries: Binaries, progress: Progre
         bin_folder.mkdir(parents=True)
         for program, path in programs.items():
             os.link(path, bin_folder / program)
+        for target, path in application.tree().items() if application is not None else ():
+            lies = root / target.removeprefix("/")
+            lies.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, lies)
+            lies.chmod(0o755 if lies.parent.name == "bin" else 0o644)
         lines = ["FROM scratch", "COPY root/ /", "ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin"]
         if text.entrypoint:
             lines.append(f"ENTRYPOINT {json.dumps(text.entrypoint)}")
@@ -162,7 +185,7 @@ def _of_application(folder: Path, progress: Progress) -> Image:
             shutil.copytree(source, context / at, dirs_exist_ok=True, ignore=ignored)
         packages = context / "packages"
         if requirements.is_file():
-            shutil.copytree(_python_packages(requirements, progress), packages, copy_function=os.link)
+            shutil.copytree(python_packages.ensure(requirements, progress), packages, copy_function=os.link)
         else:
             packages.mkdir()
 
@@ -253,7 +276,7 @@ def _python_base(progress: Progress) -> str:
     reference = f"{PREFIX}-python:{key}"
     shown = run(["podman", "images", "--format", "{{.Repository}}:{{.Tag}}"], purpose="listing images")
     if reference not in shown.splitlines():
-        with progress.step("image", f"base with Python {_PYTHON}"):
+        with progress.step("image", f"base with Python {python_packages.PYTHON}"):
             scratch = place("images", f"python-{key}")
             with building(scratch) as new:
                 _unpack(_PYTHON_PACKAGES, new / "root")
@@ -271,22 +294,3 @@ def _python_base(progress: Progress) -> str:
                 )
                 shutil.rmtree(new / "root")
     return reference
-
-
-def _python_packages(requirements: Path, progress: Progress) -> Path:
-    """The packages of a hash-locked requirements file, for the image's Python."""
-    folder = place("python-packages", digest(_PYTHON, *_PLATFORMS, requirements.read_bytes()))
-    if not folder.is_dir():
-        with progress.step("wheels", f"of image {requirements.parent.name}"), building(folder) as new:
-            run(
-                [
-                    *(sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--no-compile"),
-                    *("--require-hashes", "--no-deps", "--only-binary=:all:", "--implementation=cp"),
-                    *(f"--platform={platform}" for platform in _PLATFORMS),
-                    *("--python-version", _PYTHON, "--target", str(new)),
-                    *("--requirement", str(requirements)),
-                ],
-                purpose=f"fetching the Python packages of {requirements.parent.name}",
-                next_step=f"pip config list   # can pip reach its index? Does {requirements} hold hashes?",
-            )
-    return folder

@@ -51,7 +51,7 @@ def _issuer(name: str, authority: IssuingAuthority, endpoint: Endpoint) -> dict[
     """What one issuing authority has in itself; its passphrase is the secret of its name."""
     return {
         "name": name,
-        "common_name": authority.common_name,
+        "common_name": authority.name,
         "key": authority.key.value,
         "lifetime_days": authority.lifetime,
         "leaf_lifetime_hours": authority.leaf_lifetime,

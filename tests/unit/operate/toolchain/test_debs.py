@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from operate.toolchain import debs
+from operate.toolchain import debs, python_packages
 from operate.toolchain.binaries import Binaries
 from operate.toolchain.progress import Silent
 
@@ -20,6 +20,10 @@ def binaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Binaries:
     """Stand-ins for all programs, and no simulator."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(debs, "SIMULATOR", tmp_path / "simulator")
+    wheels = tmp_path / "cache" / "smartgouv" / "python-packages" / "0123"
+    (wheels / "pydantic").mkdir(parents=True)
+    (wheels / "pydantic" / "__init__.py").write_text("")
+    monkeypatch.setattr(python_packages, "ensure", lambda *_: wheels)
     names = ("step", "step-ca", "containerd", "containerd-shim-runc-v2", "ctr", "kubelet", "kubeadm", "kubectl")
     programs = {}
     for name in names:
@@ -30,7 +34,7 @@ def binaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Binaries:
 
 
 def _package(binaries: Binaries, name: str) -> debs.Package:
-    return next(package for package in debs.packages(binaries) if package.name == name)
+    return next(package for package in debs.packages(binaries, Silent()) if package.name == name)
 
 
 def test_versions_follow_the_programs(binaries: Binaries) -> None:
@@ -72,7 +76,18 @@ def test_a_package_holds_its_files(binaries: Binaries) -> None:
     modes = {line.split()[-1]: line.split()[:2] for line in shown}
     assert modes["./usr/bin/kubelet"] == ["-rwxr-xr-x", "root/root"]
     assert modes["./usr/lib/systemd/system/kubelet.service"] == ["-rw-r--r--", "root/root"]
-    assert (folder / "Packages").read_text().count("Package: ") == 6
+    assert (folder / "Packages").read_text().count("Package: ") == 7
+
+
+def test_a_python_program_brings_its_packages(binaries: Binaries) -> None:
+    """Code, wheels and launcher lie where the launcher looks for them."""
+    package = _package(binaries, "trust-services")
+    home = "/usr/lib/trust-services"
+    assert f"{home}/trust_services/token.py" in package.files
+    assert f"{home}/packages/pydantic/__init__.py" in package.files
+    launcher = package.files["/usr/bin/trust-services"].read_text(encoding="utf-8")
+    assert f"PYTHONPATH={home}:{home}/packages " in launcher
+    assert not any("requirements" in path for path in package.files)
 
 
 def test_the_simulator_is_packed_for_both_servers(binaries: Binaries, tmp_path: Path) -> None:

@@ -11,7 +11,11 @@ from operate.toolchain.binaries import modules
 
 def _built() -> dict[str, str]:
     versions = {module.name: module.version.removeprefix("v") for module in modules()}
-    described = {name: text.version or versions[str(text.module)] for name, text in images.described().items()}
+    described = {
+        name: text.version or versions[str(text.module)]
+        for name, text in images.described().items()
+        if not text.local
+    }
     return described | {folder.name: images.application_version() for folder in images.applications()}
 
 

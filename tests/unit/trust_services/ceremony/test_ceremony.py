@@ -38,7 +38,7 @@ def test_first_ceremony_makes_the_root(rig: Rig) -> None:
     assert openssl("verify", "-CAfile", str(record / "root.crt"), str(record / "root.crt")).returncode == 0
     text = json.loads((record / "transcript.json").read_text(encoding="utf-8"))
     assert text["witnesses"] == ["Auditor", "Security officer"]
-    assert text["isolation"]["attempt"] == "ENETUNREACH"
+    assert text["isolation"]["connecting elsewhere"] == "ENETUNREACH"
     assert text["software"]["cryptography"]
     assert [step["action"] for step in text["steps"]][:3] == [
         "no network",

@@ -51,24 +51,29 @@ class TokenPlace:
         arguments = ["--init-token", "--label", self.label, "--so-pin", "env:TOKEN_SO_PIN"]
         self._tool(slot, *arguments, TOKEN_SO_PIN=so_pin)
         # SoftHSM gives an initialized token another slot, which only a fresh look finds.
-        library = pkcs11.lib(self.library)
-        library.reinitialize()
-        with _open(self._token(library), so_pin, officer=True) as session:
+        with _open(self._token(self._loaded(anew=True)), so_pin, officer=True) as session:
             session.init_pin(pin)
 
     @contextmanager
     def open(self, pin: str) -> Iterator[Token]:
         """The token, with its PIN given. Refusal if it isn't there, or refuses the PIN, or is locked."""
-        try:
-            library = pkcs11.lib(self.library)
-        except (RuntimeError, exceptions.PKCS11Error) as error:
-            raise Refusal(
-                f"the PKCS#11 library {self.library} can't be used: {error}",
-                "look at the token's `library` in the estate's trust.yml",
-            ) from error
+        library = self._loaded()
         token = self._token(library)
         with _open(token, pin) as session:
             yield Token(session, token)
+
+    def _loaded(self, *, anew: bool = False) -> Any:
+        """The library; `anew` has it look at its slots again."""
+        try:
+            library = pkcs11.lib(self.library)
+            if anew:
+                library.reinitialize()
+        except (RuntimeError, exceptions.PKCS11Error) as error:
+            raise Refusal(
+                f"the PKCS#11 library {self.library} can't be used: {str(error) or type(error).__name__}",
+                "look at the token's `library` in the estate's trust.yml",
+            ) from error
+        return library
 
     def _token(self, library: Any) -> Any:
         try:
@@ -86,8 +91,7 @@ class TokenPlace:
         )
 
     def _slot_to_initialize(self) -> int:
-        library = pkcs11.lib(self.library)
-        library.reinitialize()
+        library = self._loaded(anew=True)
         found: list[tuple[bool, int]] = []
         for slot in library.get_slots(token_present=True):
             token = slot.get_token()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -70,15 +70,19 @@ class _Minutes:
         self._tell(f"{action}{': ' if detail else ''}{detail}")
 
 
-def perform(place: Place, tell: Callable[[str], None], by_quorum: Collection[str] = ()) -> Path:
-    """Hold a ceremony; the folder of its record. `by_quorum` names revocations that nobody had to sign.
+@dataclass(frozen=True)
+class Examined:
+    """What a ceremony would begin with."""
 
-    Refusal if anything isn't as it must be; then nothing was signed.
-    """
-    began = _second(place.now())
-    seen = place.isolated()
-    agenda, agenda_digest = agendas.read(place.inbox / AGENDA)
-    place.records.mkdir(mode=0o700, parents=True, exist_ok=True)
+    agenda: Agenda
+    agenda_digest: str
+    history: History
+    granted: tuple[Request, ...]
+
+
+def examine(place: Place, began: datetime, by_quorum: Collection[str] = ()) -> Examined:
+    """What lies in the folders, if all of it is right. Refusal if something isn't. Touches nothing."""
+    agenda, digest = agendas.read(place.inbox / AGENDA)
     history = records.load(place.records)
     if history.ended is not None and began < history.ended:
         raise Refusal(
@@ -86,7 +90,19 @@ def perform(place: Place, tell: Callable[[str], None], by_quorum: Collection[str
             f"({history.ended:%Y-%m-%d %H:%M:%S})",
             "set this machine's clock; the witnesses confirm it",
         )
-    granted = _requests(place, agenda, history, by_quorum)
+    return Examined(agenda, digest, history, tuple(_requests(place, agenda, history, by_quorum)))
+
+
+def perform(place: Place, tell: Callable[[str], None], by_quorum: Collection[str] = ()) -> Path:
+    """Hold a ceremony; the folder of its record. `by_quorum` names revocations that nobody had to sign.
+
+    Refusal if anything isn't as it must be; then nothing was signed.
+    """
+    began = _second(place.now())
+    seen = place.isolated()
+    examined = examine(place, began, by_quorum)
+    agenda, history, granted = examined.agenda, examined.history, examined.granted
+    place.records.mkdir(mode=0o700, parents=True, exist_ok=True)
     minutes = _Minutes(place.now, tell)
     minutes.add("no network", f"interfaces {', '.join(seen.interfaces)}; connecting elsewhere: {seen.attempt}")
     pins, present = _pins(place, agenda, history, minutes)
@@ -100,7 +116,7 @@ def perform(place: Place, tell: Callable[[str], None], by_quorum: Collection[str
         key = _key(token, agenda, history, minutes)
         issued = list(_issue(folder, agenda, key, history, granted, began, minutes))
         shutil.copyfile(place.inbox / AGENDA, folder / AGENDA)
-        inputs = {AGENDA: agenda_digest}
+        inputs = {AGENDA: examined.agenda_digest}
         for request in granted:
             _keep(place.inbox / REQUESTS / request.name, folder / REQUESTS)
             inputs[f"{REQUESTS}/{request.name}"] = request.digest
@@ -114,7 +130,11 @@ def perform(place: Place, tell: Callable[[str], None], by_quorum: Collection[str
             custodians=tuple(present),
             software=software(agenda.token.library) | _image(),
             token=token.description,
-            isolation={name: str(value) for name, value in asdict(seen).items()},
+            isolation={
+                "interfaces": " ".join(seen.interfaces),
+                "routes": str(seen.routes),
+                "connecting elsewhere": seen.attempt,
+            },
             inputs=inputs,
             steps=tuple(minutes.steps),
             issued=tuple(issued),
