@@ -54,6 +54,11 @@ class TokenPlace:
         with _open(self._token(self._loaded(anew=True)), so_pin, officer=True) as session:
             session.init_pin(pin)
 
+    def exists(self) -> bool:
+        """Whether such a token is there."""
+        library = self._loaded(anew=True)
+        return any(self._matches(slot) for slot in library.get_slots(token_present=True))
+
     @contextmanager
     def open(self, pin: str) -> Iterator[Token]:
         """The token, with its PIN given. Refusal if it isn't there, or refuses the PIN, or is locked."""
@@ -78,9 +83,8 @@ class TokenPlace:
     def _token(self, library: Any) -> Any:
         try:
             for slot in library.get_slots(token_present=True):
-                token = slot.get_token()
-                if token.label == self.label and self.slot in (None, slot.slot_id):
-                    return token
+                if self._matches(slot):
+                    return slot.get_token()
         except exceptions.PKCS11Error as error:
             raise Refusal(
                 f"the token can't be reached: {type(error).__name__}", "is the device plugged in?"
@@ -89,6 +93,9 @@ class TokenPlace:
             f"no token '{self.label}' is in {self._where()}",
             f"pkcs11-tool --module {self.library} --list-token-slots",
         )
+
+    def _matches(self, slot: Any) -> bool:
+        return slot.get_token().label == self.label and self.slot in (None, slot.slot_id)
 
     def _slot_to_initialize(self) -> int:
         library = self._loaded(anew=True)
@@ -166,19 +173,30 @@ class Token:
         if self.key(label) is not None:
             raise Refusal(f"the token already has a key '{label}'")
         private = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False}
+        # Go's programs find the halves of a pair by their common identifier.
+        identifier = label.encode()
         if kind in RSA_BITS:
             self._session.generate_keypair(
-                KeyType.RSA, RSA_BITS[kind], store=True, label=label, private_template=private
+                KeyType.RSA, RSA_BITS[kind], id=identifier, store=True, label=label, private_template=private
             )
         else:
             parameters = self._session.create_domain_parameters(
                 KeyType.EC, {Attribute.EC_PARAMS: encode_named_curve_parameters(CURVES[kind])}, local=True
             )
-            parameters.generate_keypair(store=True, label=label, private_template=private)
+            parameters.generate_keypair(id=identifier, store=True, label=label, private_template=private)
         made = self.key(label)
         if made is None:
             raise Refusal(f"the token says that it made key '{label}', but doesn't have it")
         return made
+
+    def all_keys(self) -> Iterator[SigningKey]:
+        """All keys in the token."""
+        labels = {
+            private.label for private in self._session.get_objects({Attribute.CLASS: ObjectClass.PRIVATE_KEY})
+        }
+        for label in sorted(labels):
+            if (key := self.key(label)) is not None:
+                yield key
 
     def key(self, label: str) -> SigningKey | None:
         """The key of this label; None if the token has no such key."""

@@ -1,0 +1,215 @@
+"""The key of an issuing authority on its host, and what the authority asks of the root.
+
+`python -m trust_services.authority --config FILE` makes the token and the key where they are missing. Where
+there is no certificate of that key, or too little of its life is left, it writes a request for the root's
+ceremony. It prints what it found as JSON. Run by the account of the service that signs with the key.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trust_services.ceremony import requests
+from trust_services.ceremony.requests import Content
+from trust_services.refusal import Refusal
+from trust_services.signing import SigningKey, certificate_hash
+from trust_services.token import Token, TokenPlace
+
+_RENEWED = 1 / 4
+"""How much of a certificate's life is left when the next one is asked for: a ceremony needs people."""
+
+
+class Settings(BaseModel):
+    """What the program is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    authority: str
+    """Short name, as the ceremony's agenda has it."""
+    country: str
+    organization: str
+    common_name: str
+    key: Literal["rsa-3072", "rsa-4096", "ec-p256", "ec-p384"]
+    label: str
+    """Of the key in the token."""
+    library: str
+    token: str
+    slot: int | None = None
+    pin_file: Path
+    officer_pin_file: Path
+    certificate: Path
+    """Where the certificate lies once the root has issued it."""
+    requests: Path
+    """Folder for requests to the root."""
+
+    def subject(self) -> x509.Name:
+        """The authority's name, which must be the agenda's."""
+        return x509.Name(
+            [
+                x509.NameAttribute(NameOID.COUNTRY_NAME, self.country),
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, self.organization),
+                x509.NameAttribute(NameOID.COMMON_NAME, self.common_name),
+            ]
+        )
+
+
+class State(BaseModel):
+    """What was found and done."""
+
+    made: tuple[str, ...] = ()
+    """Token and key, where they were missing."""
+    certificate: Literal["missing", "another key's", "expiring", "in force"]
+    request: str | None = None
+    """The request that waits for a ceremony."""
+
+
+def ensure(settings: Settings, now: datetime, *, dry: bool = False) -> State:
+    """Token, key and request as they must be. `dry` only looks; then a missing token has no request yet."""
+    place = TokenPlace(settings.library, settings.token, settings.slot)
+    made: list[str] = []
+    if not place.exists():
+        if dry:
+            return State(made=("token", "key"), certificate="missing")
+        place.initialize(_secret(settings.officer_pin_file), _secret(settings.pin_file))
+        made.append("token")
+    with place.open(_secret(settings.pin_file)) as token:
+        key = token.key(settings.label)
+        if key is None:
+            made.append("key")
+            if dry:
+                return State(made=tuple(made), certificate="missing")
+            key = token.generate(settings.label, settings.key)
+        present = _certificate(settings.certificate)
+        state = _state(present, key, now)
+        request = None if state == "in force" else _request(settings, token, key, present, now, dry=dry)
+        return State(made=tuple(made), certificate=state, request=request)
+
+
+def _state(
+    present: x509.Certificate | None, key: SigningKey, now: datetime
+) -> Literal["missing", "another key's", "expiring", "in force"]:
+    if present is None:
+        return "missing"
+    if present.public_key() != key.public_key():
+        return "another key's"
+    begins, ends = present.not_valid_before_utc, present.not_valid_after_utc
+    return "expiring" if ends - now < (ends - begins) * _RENEWED else "in force"
+
+
+def _request(
+    settings: Settings,
+    token: Token,
+    key: SigningKey,
+    present: x509.Certificate | None,
+    now: datetime,
+    *,
+    dry: bool,
+) -> str | None:
+    """The file name of the request that asks for what is missing; an earlier one for the same is kept."""
+    public = requests.fingerprint(key.public_key())
+    # For a new key of the same authority the holder of the present certificate's key has to agree.
+    renewed = present is not None and present.subject == settings.subject()
+    signer = key
+    if renewed and present is not None and present.public_key() != key.public_key():
+        signer = _holder(token, present)
+    digest = present.fingerprint(hashes.SHA256()).hex() if renewed and present is not None else None
+    for path in sorted(settings.requests.glob(f"{settings.authority}-*.json")):
+        if _asks(path, public, digest):
+            return path.name
+    if dry:
+        return None
+    csr = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(settings.subject())
+        .sign(key, certificate_hash(key))
+    )
+    content = Content(
+        kind="renew" if renewed else "issue",
+        authority=settings.authority,
+        created=now.replace(microsecond=0),
+        csr=csr.public_bytes(serialization.Encoding.PEM).decode(),
+        certificate=digest,
+    )
+    return requests.write(settings.requests, content, signer).name
+
+
+def _holder(token: Token, present: x509.Certificate) -> SigningKey:
+    for key in token.all_keys():
+        if key.public_key() == present.public_key():
+            return key
+    raise Refusal(
+        "the token doesn't hold the present certificate's key",
+        "have the certificate revoked by the quorum, and raise the authority's `generation`",
+    )
+
+
+def _asks(path: Path, public: str, certificate: str | None) -> bool:
+    """Whether an earlier request is for this key and certificate."""
+    try:
+        content = Content.model_validate_json(path.read_bytes())
+        csr = x509.load_pem_x509_csr((content.csr or "").encode())
+        asked = requests.fingerprint(csr.public_key())  # type: ignore[arg-type]
+    except (OSError, ValueError):
+        return False
+    return (
+        asked == public and content.certificate == certificate and path.with_name(f"{path.name}.sig").is_file()
+    )
+
+
+def _certificate(path: Path) -> x509.Certificate | None:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise Refusal(
+            f"{path}: {error}", "apply the site again: the certificate is in the root's records"
+        ) from error
+
+
+def _secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise Refusal(f"{path}: {error.strerror}") from error
+
+
+def main() -> int:
+    """Run the command line; 0, or 1 after a refusal."""
+    parser = argparse.ArgumentParser(prog="trust_services.authority", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--config", type=Path, required=True, help="settings in JSON")
+    parser.add_argument("--dry-run", action="store_true", help="only look")
+    arguments = parser.parse_args()
+    try:
+        settings = Settings.model_validate_json(arguments.config.read_bytes())
+        state = ensure(settings, datetime.now(UTC), dry=arguments.dry_run)
+    except ValidationError as error:
+        for problem in error.errors():
+            where = ".".join(map(str, problem["loc"]))
+            sys.stderr.write(f"refused: {arguments.config}: {where}: {problem['msg']}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"refused: {arguments.config}: {error.strerror}\n")
+        return 1
+    except Refusal as refusal:
+        sys.stderr.write(f"refused: {refusal.message}\n")
+        if refusal.next_step:
+            sys.stderr.write(f"next: {refusal.next_step}\n")
+        return 1
+    json.dump(state.model_dump(), sys.stdout)
+    sys.stdout.write("\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
