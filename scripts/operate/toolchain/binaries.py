@@ -35,6 +35,8 @@ class Description(BaseModel):
     stamps: dict[str, str] = {}
     names: dict[str, str] = {}
     version: dict[str, list[str]] = {}
+    cgo: bool = False
+    tags: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Module:
     def key(self, go: Go) -> str:
         """A name for what a build with this Go would give."""
         shape = [go.version, _LINKING, json.dumps(self.stamps), json.dumps(self.programs)]
+        if self.description.cgo or self.description.tags:
+            shape.append(json.dumps([self.description.cgo, self.description.tags]))
         return digest(self._requirements, (self.folder / "go.sum").read_bytes(), *shape)
 
     def version_arguments(self, program: str) -> list[str]:
@@ -155,13 +159,19 @@ def _build(module: Module, go: Go, folder: Path) -> None:
     run(
         [
             *(go.program, "build", "-trimpath", "-buildvcs=false", "-mod=readonly"),
+            f"-tags={','.join(module.description.tags)}",
             f"-ldflags={_LINKING} {stamps}".rstrip(),
             *("-o", f"{out}/", "tool"),
         ],
         purpose=f"building {module.name} {module.version}",
         next_step="go env GOPROXY GOSUMDB   # can Go reach its module proxy?",
         directory=module.folder,
-        environment={"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""},
+        environment={
+            "CGO_ENABLED": "1" if module.description.cgo else "0",
+            "GOTOOLCHAIN": "local",
+            "GOWORK": "off",
+            "GOFLAGS": "",
+        },
     )
     for program, package in module.programs.items():
         if built_name(package) != program:
