@@ -92,7 +92,8 @@ class Lab:
         Returns the exit code and all that it printed.
         """
         with subprocess.Popen(
-            self.command("lab", "up"),
+            # A shell's background job ignores Ctrl-C, and so would all that these tests start from there.
+            ["env", "--default-signal=INT", *self.command("lab", "up")],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
