@@ -15,6 +15,7 @@ from estate.network import LISTENERS, Endpoint, Flow
 from estate.platform import SectorName
 from estate.problems import Finding, Location
 from estate.site import Environment
+from estate.trust import IssuingAuthority, RootAuthority
 
 Rule = Callable[[Estate], Iterator[Finding]]
 
@@ -558,10 +559,16 @@ def production_is_complete(estate: Estate) -> Iterator[Finding]:
     for name, image in estate.images.items():
         if image.digest is None and not estate.site.template:
             yield Finding(("images", name), f"image '{name}' has no digest")
-    if estate.trust.root.token.in_software:
-        yield Finding(
-            ("trust", "root", "token"), "the root's key would lie in software: name the hardware's library"
-        )
+    authorities: dict[str, RootAuthority | IssuingAuthority] = {
+        "root": estate.trust.root,
+        **estate.trust.issuing,
+    }
+    for name, authority in authorities.items():
+        if authority.token.in_software:
+            yield Finding(
+                ("trust", name.replace("-", "_"), "token"),
+                f"the key of '{authority.common_name}' would lie in software: name the hardware's library",
+            )
     for field in ("network", "public_network"):
         network = getattr(estate.site, field)
         documented = network is not None and any(network.overlaps(other) for other in DOCUMENTATION_NETWORKS)

@@ -41,11 +41,12 @@ def api_key(host: str) -> str:
 
 
 STANDING = (
-    Secret(name="root-key", description="Passphrase of the root CA's key"),
-    Secret(name="trust-services-key", description="Passphrase of the trust services CA's key"),
+    Secret(name="trust-services-pin", description="Opens the trust services CA's token"),
+    Secret(name="trust-services-officer-pin", description="Initializes the trust services CA's token"),
     Secret(name="trust-services-authentication", description="Orders X-Road authentication certificates"),
     Secret(name="trust-services-signing", description="Orders X-Road signing certificates"),
-    Secret(name="infrastructure-tls-key", description="Passphrase of the infrastructure TLS CA's key"),
+    Secret(name="infrastructure-tls-pin", description="Opens the infrastructure TLS CA's token"),
+    Secret(name="infrastructure-tls-officer-pin", description="Initializes the infrastructure TLS CA's token"),
     Secret(name="infrastructure-tls-hosts", description="Enrols hosts at the infrastructure TLS CA"),
     Secret(name="registry-push", description="Password of the registry account that publishes images"),
     Secret(name="registry-pull", description="Password of the registry account that nodes pull with"),

@@ -65,6 +65,7 @@ class IssuingAuthority(Model):
     key: KeyAlgorithm
     lifetime: Days = 3650
     leaf_lifetime: Hours
+    token: Token = Token()
 
     @property
     def name(self) -> str:

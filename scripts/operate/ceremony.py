@@ -48,6 +48,16 @@ class Folders:
         return self.home / "inbox"
 
     @property
+    def requests(self) -> Path:
+        """Requests that authorities made on their hosts and that no ceremony took yet."""
+        return self.home / "requests"
+
+    @property
+    def issued(self) -> Path:
+        """What is in force: the root, its list, and each authority's certificate."""
+        return self.home / "issued"
+
+    @property
     def records(self) -> Path:
         """All ceremonies' records. Nothing in them is secret."""
         return self.home / "records"
@@ -60,7 +70,7 @@ class Folders:
 
 def folders(workspace: Workspace, estate: Estate, shares: Path | None) -> Folders:
     """The folders of a deployment. Outside a lab Failure without a place for the shares."""
-    home = workspace.directory / "ceremony"
+    home = workspace.ceremony_directory
     if shares is None:
         if estate.site.environment is not Environment.LAB:
             raise Failure(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from estate.site import Environment
-from operate import images, proofs
+from operate import certification, images, proofs
 from operate.failure import ExitCode, Failure
 from operate.ledger import origin
 from operate.playbooks import PlaybookResult, run_playbook
@@ -186,8 +186,14 @@ def _counts(result: PlaybookResult) -> str:
     return f"{hosts} hosts, {result.ok + result.changed} ok, {result.changed} changed"
 
 
-def _ansible(name: str, purpose: str, prove: Callable[[Run], str], *more: Callable[[Run], Outcome]) -> Stage:
-    """A stage that is a playbook, and then perhaps `more`."""
+def _ansible(
+    name: str,
+    purpose: str,
+    prove: Callable[[Run], str],
+    *more: Callable[[Run], Outcome],
+    first: tuple[Callable[[Run], str], Callable[[Run], Outcome]] | None = None,
+) -> Stage:
+    """A stage that is a playbook, and then perhaps `more`. `first` says, and does, what must be before it."""
 
     def play(run: Run, *, check: bool) -> Outcome:
         result = run_playbook(run.workspace, f"apply_{name}", run.report, check=check, lock=run.lock)
@@ -198,15 +204,21 @@ def _ansible(name: str, purpose: str, prove: Callable[[Run], str], *more: Callab
         return Outcome(text, result.changed, result.counts)
 
     def apply_all(run: Run) -> Outcome:
+        before = [first[1](run)] if first is not None else []
         outcome = play(run, check=False)
-        for step in more:
-            added = step(run)
+        for added in (*before, *(step(run) for step in more)):
             outcome = replace(
                 outcome, text=_joined(outcome.text, added.text), changed=outcome.changed + added.changed
             )
         return outcome
 
-    return Stage(name, purpose, lambda run: play(run, check=True), apply_all, prove)
+    def plan_all(run: Run) -> Outcome:
+        # What stands on what isn't there yet can't be predicted.
+        if first is not None and (text := first[0](run)):
+            return Outcome(text, 1)
+        return play(run, check=True)
+
+    return Stage(name, purpose, plan_all, apply_all, prove)
 
 
 def _slowest(result: PlaybookResult, count: int = 5) -> dict[str, float]:
@@ -265,7 +277,11 @@ STAGES: tuple[Stage, ...] = (
     ),
     _ansible("base", "Accounts, time, journal, firewall", proofs.base),
     _ansible(
-        "trust", "Certificate authorities and host certificates", proofs.trust, images.fetch_root_certificate
+        "trust",
+        "Certificate authorities and host certificates",
+        proofs.trust,
+        images.fetch_root_certificate,
+        first=(certification.plan, certification.settle),
     ),
     _ansible("data", "Databases and the image registry", proofs.data, images.publish),
     _ansible("cluster", "Kubernetes and the load balancer", proofs.cluster),

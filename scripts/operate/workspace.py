@@ -53,6 +53,11 @@ class Workspace:
         return self.ssh_directory / "config"
 
     @property
+    def ceremony_directory(self) -> Path:
+        """Requests to the root, records of its ceremonies and what it issued; in a lab the root itself."""
+        return self.directory / "ceremony"
+
+    @property
     def kubeconfig(self) -> Path:
         """The cluster administrator's access, fetched when the cluster was made."""
         return self.directory / "kubeconfig"
@@ -101,6 +106,7 @@ class Workspace:
         variables = {
             **os.environ,
             SECRETS_VARIABLE: str(self.secrets.directory),
+            "SMARTGOUV_CEREMONY": str(self.ceremony_directory),
             "SMARTGOUV_SITE": self.site,
         }
         variables.pop(OVERLAY_VARIABLE, None)

@@ -111,10 +111,11 @@ def two_shares_of_one_custodian(data: dict[str, Any], draw: st.DataObject) -> st
     return f"custodian '{name.casefold()}' would keep two shares"
 
 
-def root_in_software(data: dict[str, Any], draw: st.DataObject) -> str:
+def key_in_software(data: dict[str, Any], draw: st.DataObject) -> str:
+    authority = data["trust"][draw.draw(st.sampled_from(["root", "trust_services", "infrastructure_tls"]))]
     folder = draw.draw(st.sampled_from(["/usr/lib/softhsm", "/usr/lib/x86_64-linux-gnu/softhsm"]))
-    data["trust"]["root"]["token"]["library"] = f"{folder}/libsofthsm2.so"
-    return "the root's key would lie in software"
+    authority["token"]["library"] = f"{folder}/libsofthsm2.so"
+    return f"the key of '{authority['common_name']}' would lie in software"
 
 
 def flow_past_the_zones(data: dict[str, Any], draw: st.DataObject) -> str:
@@ -325,7 +326,7 @@ def no_package_repository(data: dict[str, Any], _: st.DataObject) -> str:
 
 
 IN_PRODUCTION: tuple[Break, ...] = (
-    root_in_software,
+    key_in_software,
     quorum_in_one_rack,
     quorum_on_one_feed,
     unit_taken,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from estate import Estate
+from estate.host import Role
 from estate.site import Deployment, Overlay
 from operate import overlay
 from operate.failure import Failure
@@ -86,6 +87,10 @@ def raise_nodes(workspace: Workspace, estate: Estate, drawing: Blueprint, report
     _refuse_foreign_ranges(workspace, estate)
     key = ssh.ensure_key(workspace)
     work = compare(drawing, observe(lab))
+    made = {node.host for node in work.create_nodes}
+    if made & {host.name for host in estate.hosts_with(Role.CERTIFICATE_AUTHORITY)}:
+        # Its tokens go with the node: the root's records would speak of keys that nobody has any more.
+        shutil.rmtree(workspace.ceremony_directory, ignore_errors=True)
     nodes.carry_out(work, lab, key, report)
     nodes.forbid_forwarding(drawing.networks)
     host_keys = nodes.wait_until_ready(drawing, key, report)

@@ -135,5 +135,5 @@ def test_missing_secret_names_file_and_command(tmp_path: Path, monkeypatch: pyte
     """The next step is in the message; a value never is."""
     monkeypatch.setenv("SMARTGOUV_SECRETS", str(tmp_path))
 
-    with pytest.raises(LookupError, match=r"root-key.*smartgouv secrets generate"):
-        load_secret("root-key")
+    with pytest.raises(LookupError, match=r"trust-services-pin.*smartgouv secrets generate"):
+        load_secret("trust-services-pin")

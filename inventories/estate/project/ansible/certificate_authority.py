@@ -12,16 +12,12 @@ from estate.trust import IssuingAuthority
 
 
 def variables(estate: Estate, host: Host) -> dict[str, Any]:
-    """The root and its two issuing authorities."""
+    """The two issuing authorities."""
     trust = estate.trust
     names = [estate.fqdn(host), host.name, str(host.address)]
     return {
         "certificate_authority_organization": trust.organization,
         "certificate_authority_country": trust.country,
-        "certificate_authority_root_common_name": trust.root.common_name,
-        "certificate_authority_root_key": trust.root.key.value,
-        "certificate_authority_root_lifetime_days": trust.root.lifetime,
-        "certificate_authority_root_passphrase": secret("root-key"),
         "certificate_authority_issuers": [
             {
                 **_issuer("infrastructure-tls", trust.infrastructure_tls, Endpoint.INFRASTRUCTURE_TLS),
@@ -48,13 +44,18 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
 
 
 def _issuer(name: str, authority: IssuingAuthority, endpoint: Endpoint) -> dict[str, Any]:
-    """What one issuing authority has in itself; its passphrase is the secret of its name."""
+    """What one issuing authority has in itself; its PINs are secrets of its name."""
     return {
         "name": name,
         "common_name": authority.name,
         "key": authority.key.value,
-        "lifetime_days": authority.lifetime,
         "leaf_lifetime_hours": authority.leaf_lifetime,
         "port": LISTENERS[endpoint].port,
-        "passphrase": secret(f"{name}-key"),
+        "token": {
+            "library": authority.token.library,
+            "slot": authority.token.slot,
+            "key": f"{name}-{authority.generation}",
+        },
+        "pin": secret(f"{name}-pin"),
+        "officer_pin": secret(f"{name}-officer-pin"),
     }

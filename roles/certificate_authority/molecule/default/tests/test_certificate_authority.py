@@ -79,38 +79,46 @@ def test_names_and_keys_of_the_authorities(host: Host) -> None:
     assert "(3072 bit)" in host.check_output(f"openssl x509 -in {CA}/trust-services/ca.crt -noout -text")
 
 
-@pytest.mark.parametrize(
-    ("path", "group", "mode"),
-    [
-        ("/etc/smartgouv/root/root.key", "root", 0o600),
-        (f"{CA}/infrastructure-tls/ca.key", "ca-infrastructure-tls", 0o640),
-        (f"{CA}/trust-services/ca.key", "ca-trust-services", 0o640),
-        (f"{CA}/trust-services/passphrase", "root", 0o600),
-    ],
-)
-def test_secrets_are_kept_and_keys_are_encrypted(host: Host, path: str, group: str, mode: int) -> None:
-    """No secret is readable by others, and a key alone is worth nothing."""
-    found = host.file(path)
+@pytest.mark.parametrize("name", ["infrastructure-tls", "trust-services"])
+def test_keys_are_in_tokens(host: Host, name: str) -> None:
+    """No key lies in a file of its own, and the token shows none without its PIN."""
+    assert host.run("grep -rl 'PRIVATE KEY' /etc/smartgouv /var/lib/smartgouv-ca").stdout == ""
+    tool = (
+        f"SOFTHSM2_CONF={CA}/{name}/softhsm2.conf pkcs11-tool --module /usr/lib/softhsm/libsofthsm2.so "
+        f"--token-label {name}"
+    )
+    assert "Private Key Object" not in host.check_output(f"{tool} --list-objects")
+    shown = host.check_output(f"PIN=open-the-{name}-token {tool} --login --pin env:PIN --list-objects")
+    assert f"{name}-1" in shown
+    assert "never extractable" in shown
 
-    assert (found.user, found.group, found.mode) == ("root", group, mode)
-    if path.endswith(".key"):
-        assert found.content_string.startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+
+@pytest.mark.parametrize("name", ["infrastructure-tls", "trust-services"])
+def test_pins_are_for_the_service_alone(host: Host, name: str) -> None:
+    """Its account may read them, and nobody else."""
+    for file in ("pin", "officer-pin"):
+        found = host.file(f"{CA}/{name}/{file}")
+        assert (found.user, found.group, found.mode) == ("root", f"ca-{name}", 0o640)
+    tokens = host.file(f"/var/lib/smartgouv-ca/{name}/tokens")
+    assert (tokens.user, tokens.mode) == (f"ca-{name}", 0o700)
 
 
 def test_one_issuer_cannot_read_the_other(host: Host) -> None:
     """Each service has an account of its own."""
     account = "ca-infrastructure-tls"
-    tried = host.run(
-        f"setpriv --reuid={account} --regid={account} --clear-groups cat {CA}/trust-services/ca.key"
+    tried = host.run(f"setpriv --reuid={account} --regid={account} --clear-groups cat {CA}/trust-services/pin")
+    token = host.run(
+        f"setpriv --reuid={account} --regid={account} --clear-groups ls /var/lib/smartgouv-ca/trust-services"
     )
     users = host.check_output("ps -C step-ca -o user:40= | sort").split()
 
     assert tried.rc != 0
+    assert token.rc != 0
     assert users == ["ca-infrastructure-tls", "ca-trust-services"]
 
 
 def test_no_secret_is_in_an_argument(host: Host) -> None:
-    """Passphrases reach the services as credentials, not as arguments."""
+    """PINs reach the services as credentials, not as arguments."""
     assert "open-the" not in host.check_output("ps -eo args")
 
 

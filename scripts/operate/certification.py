@@ -1,0 +1,119 @@
+"""Certificates of issuing authorities during an apply: what the root issued, and what it is still to be asked.
+
+In a lab the ceremony is held on the spot. Elsewhere the apply stops with the requests to carry, and goes on
+when the records of the ceremony have been brought back.
+"""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from estate.project.ceremony import agenda
+from estate.site import Environment
+from operate import ceremony
+from operate.ceremony import Folders
+from operate.failure import Failure
+from operate.files import write_atomically
+from operate.playbooks import run_playbook
+from operate.run import Outcome, Run
+from trust_services.ceremony import records
+from trust_services.ceremony.agenda import Agenda
+from trust_services.ceremony.records import History
+from trust_services.ceremony.transcript import sha256
+from trust_services.refusal import Refusal
+
+RENEWED = 1 / 4
+"""How much of a certificate's or a list's life is left when a ceremony is due."""
+
+
+def wanting(run: Run, now: datetime | None = None) -> list[str]:
+    """Authorities that the root has to certify, by the records alone."""
+    moment = now or datetime.now(UTC)
+    told = Agenda.model_validate(agenda(run.estate))
+    present = _history(run).present
+    return [
+        name
+        for name, authority in told.authorities.items()
+        if name not in present
+        or present[name].subject != told.subject(authority.common_name)
+        or _due(present[name], moment)
+    ]
+
+
+def plan(run: Run) -> str:
+    """What the root would be asked; empty where it has certified everything."""
+    names = wanting(run)
+    return f"the root would certify {', '.join(names)}" if names else ""
+
+
+def settle(run: Run) -> Outcome:
+    """Have every authority certified, and what is in force where the roles take it from."""
+    place = _folders(run)
+    changed = 0
+    if wanting(run):
+        # The hosts keep their requests; what lies here from earlier may be for certificates that were replaced.
+        shutil.rmtree(place.requests, ignore_errors=True)
+        result = run_playbook(run.workspace, "prepare_trust", run.report, lock=run.lock)
+        changed += result.changed
+        changed += _grant(run, place)
+    return Outcome("", changed + _publish(place, _history(run)))
+
+
+def _grant(run: Run, place: Folders) -> int:
+    """Hold a ceremony over the requests that wait; how many records it made."""
+    taken = _history(run).taken
+    waiting = [path for path in sorted(place.requests.glob("*.json")) if sha256(path) not in taken]
+    if not waiting:
+        return 0
+    if run.estate.site.environment is not Environment.LAB:
+        raise Failure(
+            f"{len(waiting)} requests wait for the root's ceremony",
+            details="\n".join(map(str, waiting)),
+            next_step="# carry them to the ceremony, see docs/root-ceremony.md; then bring its records to\n"
+            f"# {place.records}",
+        )
+    ceremony.prepare(place, run.estate, waiting)
+    ceremony.examine(place, [])
+    ceremony.hold(run.workspace, run.estate, place, [], run.report)
+    return 1
+
+
+def _publish(place: Folders, history: History) -> int:
+    """Write what is in force; how many files changed. Failure without a root."""
+    if history.root is None:
+        raise Failure("the root has certified nothing yet", next_step="# see docs/root-ceremony.md")
+    texts = {"root": history.root, **history.present}
+    files = {f"{name}.crt": _pem(certificate) for name, certificate in texts.items()}
+    files[records.LIST] = (history.folders[-1] / records.LIST).read_text(encoding="ascii")
+    changed = 0
+    for name, text in files.items():
+        path = place.issued / name
+        if not path.is_file() or path.read_text(encoding="ascii") != text:
+            write_atomically(path, text)
+            changed += 1
+    return changed
+
+
+def _history(run: Run) -> History:
+    try:
+        return records.load(_folders(run).records)
+    except Refusal as refusal:
+        raise ceremony.refused(refusal) from refusal
+
+
+def _folders(run: Run) -> Folders:
+    home = run.workspace.ceremony_directory
+    return Folders(home, home / "shares")
+
+
+def _due(certificate: x509.Certificate, now: datetime) -> bool:
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return ends - now < (ends - begins) * RENEWED
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode("ascii")

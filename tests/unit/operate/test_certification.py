@@ -1,0 +1,124 @@
+"""Which authorities the root is still to certify, and what an apply does about it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from estate.load import load
+from estate.project.ceremony import agenda
+from operate import certification
+from operate.failure import Failure
+from operate.playbooks import PlaybookResult
+from operate.reporting import Report
+from operate.run import Run
+from operate.workspace import Workspace
+from trust_services.ceremony.agenda import Agenda
+from trust_services.ceremony.records import History
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def certificate(subject: x509.Name, days: int = 100) -> x509.Certificate:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + timedelta(days=days))
+        .sign(key, hashes.SHA256())
+    )
+
+
+@pytest.fixture
+def history(monkeypatch: pytest.MonkeyPatch) -> History:
+    """What the records say; nothing at first."""
+    found = History()
+    monkeypatch.setattr(certification, "_history", lambda _: found)
+    return found
+
+
+def run_of(site: str, tmp_path: Path) -> Run:
+    return Run(Workspace(site, tmp_path, "lab" if site == "lab" else None), load(site), Report())
+
+
+def certify(history: History, run: Run) -> None:
+    told = Agenda.model_validate(agenda(run.estate))
+    for name, authority in told.authorities.items():
+        history.present[name] = certificate(told.subject(authority.common_name))
+
+
+def test_without_records_every_authority_is_wanting(tmp_path: Path, history: History) -> None:
+    run = run_of("lab", tmp_path)
+    assert certification.wanting(run, NOW) == ["trust-services", "infrastructure-tls"]
+    assert certification.plan(run) == "the root would certify trust-services, infrastructure-tls"
+    certify(history, run)
+    assert certification.wanting(run, NOW) == []
+
+
+def test_certificates_are_renewed_before_they_end(tmp_path: Path, history: History) -> None:
+    run = run_of("lab", tmp_path)
+    certify(history, run)
+    assert certification.wanting(run, NOW + timedelta(days=74)) == []
+    assert len(certification.wanting(run, NOW + timedelta(days=76))) == 2
+    assert len(certification.wanting(run, NOW + timedelta(days=700))) == 2
+
+
+def test_another_name_is_another_authority(tmp_path: Path, history: History) -> None:
+    run = run_of("lab", tmp_path)
+    certify(history, run)
+    told = Agenda.model_validate(agenda(run.estate))
+    history.present["trust-services"] = certificate(told.subject("Another CA"))
+    assert certification.wanting(run, NOW) == ["trust-services"]
+
+
+def test_outside_a_lab_requests_are_carried(
+    tmp_path: Path, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The apply stops with the files to carry; nobody's root is used behind their back."""
+    run = run_of("staging", tmp_path)
+    waiting = tmp_path / "ceremony" / "requests" / "trust-services-issue-1.json"
+
+    def prepare(*_: object, **__: object) -> PlaybookResult:
+        waiting.parent.mkdir(parents=True)
+        waiting.write_text("{}", encoding="utf-8")
+        return PlaybookResult()
+
+    monkeypatch.setattr(certification, "run_playbook", prepare)
+    with pytest.raises(Failure, match=r"1 requests wait for the root's ceremony") as refused:
+        certification.settle(run)
+    assert str(waiting) in refused.value.details
+    assert "docs/root-ceremony.md" in refused.value.next_step
+
+
+def test_what_is_in_force_is_published_once(tmp_path: Path, history: History) -> None:
+    run = run_of("lab", tmp_path)
+    certify(history, run)
+    for name, found in history.present.items():
+        # Valid today, whenever that is.
+        history.present[name] = certificate(found.subject, days=36500)
+    history.root = certificate(x509.Name([]))
+    record = tmp_path / "ceremony" / "records" / "0001"
+    record.mkdir(parents=True)
+    (record / "root.crl").write_text("list\n", encoding="ascii")
+    history.folders.append(record)
+    assert certification.settle(run).changed == 4
+    assert certification.settle(run).changed == 0
+    issued = tmp_path / "ceremony" / "issued"
+    assert {path.name for path in issued.iterdir()} == {
+        "root.crt",
+        "root.crl",
+        "trust-services.crt",
+        "infrastructure-tls.crt",
+    }
+    written = x509.load_pem_x509_certificate((issued / "trust-services.crt").read_bytes())
+    assert written.public_bytes(Encoding.DER) == history.present["trust-services"].public_bytes(Encoding.DER)
