@@ -76,8 +76,9 @@ def test_other_hashes_are_refused(algorithm: str) -> None:
 
 
 def test_a_hash_with_parameters_of_its_own_is_refused() -> None:
-    identifier = sequence(core.ObjectIdentifier("2.16.840.1.101.3.4.2.1"), core.Integer(1))
-    assert failure_of(imprinted(identifier)) is Failure.BAD_ALGORITHM
+    sha256 = core.ObjectIdentifier("2.16.840.1.101.3.4.2.1")
+    for parameters in (core.Integer(1), core.Null(contents=b"\x00")):
+        assert failure_of(imprinted(sequence(sha256, parameters))) is Failure.BAD_ALGORITHM
 
 
 @pytest.mark.parametrize(
