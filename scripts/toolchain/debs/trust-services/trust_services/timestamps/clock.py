@@ -107,6 +107,7 @@ class ClockWatch:
         self._confirmed: _Reading | None = None
         """A reading since which the clock wasn't set, or was and has been measured by chrony since."""
         self._after_step: _Reading | None = None
+        """The first look after the clock was set, while chrony hasn't measured since."""
         self._problem = "chrony hasn't been asked yet"
         self._stopping = threading.Event()
 
@@ -138,6 +139,7 @@ class ClockWatch:
         elif self._after_step is None or reading.step_since(self._after_step) > tracking.error:
             self._after_step = reading
         elif tracking.reference_time * NANOSECONDS > self._after_step.wall:
+            # Measured after the step was seen; a measurement before that look may be older than the step.
             self._confirmed, self._after_step = self._after_step, None
         self._last = _Look(tracking, reading)
         self._problem = "nobody looks any more"
