@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 import httpx
 import pytest
 from asn1crypto import core, tsp
+from granian.rsgi import ProtocolClosed
 
 import trust_services
 from trust_services.timestamps.clock import NANOSECONDS, ClockWatch
@@ -180,6 +182,40 @@ def test_processes_count_together() -> None:
             os._exit(0)
         os.waitpid(child, 0)
     assert tally.totals() == {"a": 0, "b": 2}
+
+
+class Client:
+    """Both sides of one request, where a real client would be too quick or too kind."""
+
+    method = "POST"
+    path = "/"
+    headers = QUERY
+
+    def __init__(self, gone: bool) -> None:
+        self.gone = gone
+        self.status = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield REQUEST[:10]
+        if self.gone:
+            raise ProtocolClosed
+        await asyncio.sleep(60)
+
+    def response_str(self, status: int, *_: object) -> None:
+        self.status = status
+
+
+def test_a_client_that_does_not_go_on_is_given_up(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trust_services.timestamps.service._BODY_SECONDS", 0.05)
+    client = Client(gone=False)
+    asyncio.run(service.__rsgi__(client, client))
+    assert client.status == 408
+
+
+def test_a_client_that_goes_away_is_let_go(service: Any) -> None:
+    client = Client(gone=True)
+    asyncio.run(service.__rsgi__(client, client))
+    assert client.status == 0
 
 
 @dataclass(frozen=True)
