@@ -2,69 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
+from tests import postgresql_server
+from tests.postgresql_server import Server
 
 from sector_system.database import Connections, PostgresqlRegistry, migrate
 from sector_system.definition import Definition, Field, Text, load
 from sector_system.sample import ROWS
 
 
-def _programs() -> Path | None:
-    """PostgreSQL's own folder: Debian keeps initdb out of PATH."""
-    found = shutil.which("initdb") or next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
-    return Path(found).parent if found else None
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[Path]:
-    """A throw-away server that listens on a socket in the folder returned."""
-    programs = _programs()
-    if programs is None:
-        pytest.skip("PostgreSQL isn't installed: apt-get install postgresql")
-    # Not below pytest's own folder: that one is closed to other accounts, and PostgreSQL refuses to be root.
-    folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
-    as_somebody: list[str] = []
-    if os.geteuid() == 0:
-        shutil.chown(folder, "nobody")
-        as_somebody = ["setpriv", "--reuid=nobody", "--clear-groups"]
-
-    def run(program: str, *arguments: str) -> None:
-        command = [*as_somebody, str(programs / program), "-D", str(folder / "data"), *arguments]
-        # Output goes to a file: a server that inherits a pipe would keep it open.
-        with (folder / "output").open("w") as output:
-            subprocess.run(command, check=True, stdout=output, stderr=output, cwd=folder)
-
-    run("initdb", "-U", "registry", "-A", "trust", "-N")
-    options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
-    run("pg_ctl", "-w", "-o", options, "start")
-    yield folder
-    run("pg_ctl", "-w", "-m", "immediate", "stop")
-    shutil.rmtree(folder)
+def server() -> Iterator[Server]:
+    """A throw-away server."""
+    with postgresql_server.running("registry") as started:
+        if started is None:
+            pytest.skip("PostgreSQL isn't installed: apt-get install postgresql")
+        yield started
 
 
 @pytest.fixture
-def connections(server: Path) -> Iterator[Connections]:
+def connections(server: Server) -> Connections:
     """Connections to an empty database."""
-
-    def connect(name: str = "registry") -> psycopg.Connection[Any]:
-        return psycopg.connect(host=str(server), user="registry", dbname=name)
-
-    with connect("postgres") as administrator:
-        administrator.autocommit = True
-        administrator.execute("DROP DATABASE IF EXISTS registry WITH (FORCE)")
-        administrator.execute("CREATE DATABASE registry")
-    return connect
+    server.make_anew("registry")
+    return lambda: server.connect("registry")
 
 
 @pytest.fixture
