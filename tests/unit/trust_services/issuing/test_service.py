@@ -219,6 +219,19 @@ def test_what_is_stopped_answers_first(make_service: Callable[..., Service], pla
         service.place(order(), "federation")
 
 
+def test_who_goes_away_disturbs_nobody(make_service: Callable[..., Service], place: Place) -> None:
+    """Before its order is looked at, or after."""
+    service = make_service()
+    futures = [service.place(order(), "federation") for _ in range(20)]
+    for future in futures[::2]:
+        future.cancel()
+
+    assert all(future.result(10).entry.state is State.ISSUED for future in futures[1::2])
+    assert all(future.cancelled() or future.result(10).new for future in futures[::2])
+    assert service.place(order(), "federation").result(10).new
+    whole(place)
+
+
 class Publisher:
     """Notes what it is told; breaks if it is to."""
 

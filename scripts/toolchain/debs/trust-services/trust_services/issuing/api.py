@@ -1,7 +1,6 @@
 """The authority over HTTP. Errors are problem details (RFC 9457) that say what to do next."""
 
-from __future__ import annotations
-
+# Annotations aren't postponed: FastAPI reads them, and those of dependencies name what a function holds.
 import asyncio
 import gc
 import hashlib

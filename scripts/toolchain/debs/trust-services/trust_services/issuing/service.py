@@ -198,7 +198,9 @@ class Service:
         try:
             item = self._waiting.get(timeout=patience)
             while item is not None:
-                batch.append(item)
+                # Whoever went away in the queue is left out; from here on nobody can.
+                if item.future.set_running_or_notify_cancel():
+                    batch.append(item)
                 if len(batch) == BATCH:
                     return batch, False
                 item = self._waiting.get_nowait()
@@ -210,7 +212,7 @@ class Service:
         """Answer what came in while the service was stopping."""
         while not self._waiting.empty():
             item = self._waiting.get()
-            if item is not None:
+            if item is not None and item.future.set_running_or_notify_cancel():
                 item.future.set_exception(_stopping())
 
     def _attempt(self, futures: Sequence[Future[Any]], work: Callable[[Record], None]) -> None:
