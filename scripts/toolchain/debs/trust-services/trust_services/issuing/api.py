@@ -364,11 +364,17 @@ def connecting(configuration: Configuration) -> Connect:
 
 def assembled(configuration: Configuration, publisher: StatusPublisher | None = None) -> FastAPI:
     """The application that a configuration describes. Refusal if its certificates can't issue."""
+    reader = Reader(connecting(configuration))
+    chain = configuration.issuer.chain()
+    return application(service_of(configuration, publisher), reader, configuration.clients, chain)
+
+
+def service_of(configuration: Configuration, publisher: StatusPublisher | None = None) -> Service:
+    """The service that a configuration describes, not yet started. Refusal if its certificates can't issue."""
     settings = configuration.token
     holder = TokenKey(settings.place, settings.key, settings.pin_file)
-    connect = connecting(configuration)
-    service = Service(Authority(configuration.terms(), holder), connect, configuration.expects, publisher)
-    return application(service, Reader(connect), configuration.clients, configuration.issuer.chain())
+    authority = Authority(configuration.terms(), holder)
+    return Service(authority, connecting(configuration), configuration.expects, publisher)
 
 
 def from_environment() -> FastAPI:
