@@ -244,6 +244,7 @@ def _issue(configuration: Path, orders: Path, seconds: float) -> dict[str, Any]:
     settings = read(configuration)
     service = api.service_of(settings)
     service.start()
+    api.settle()
     sent = itertools.cycle(json.loads(orders.read_text()))
 
     def place() -> Future[Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import chain, combinations
 
 import pytest
@@ -13,6 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, ExtensionOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pkilint import loader
+from pkilint.document import PDUNode
+from pkilint.validation import ValidatorContainer
 from tests.unit.trust_services.issuing.ordering import (
     ADDRESSES,
     COUNTRY,
@@ -34,6 +39,7 @@ from trust_services.refusal import Refusal
 from trust_services.token import SigningKey
 
 NOW = datetime.now(UTC)
+PLAIN = linting.plain_linter()
 AUTHENTICATES = {"digital_signature", "key_encipherment", "data_encipherment", "key_agreement"}
 
 
@@ -63,7 +69,9 @@ def usages(certificate: x509.Certificate) -> set[str]:
         ("signing", ec_key, {"content_commitment"}),
     ],
 )
-def test_key_usage_by_profile_and_kind_of_key(profile: str, key: type, expected: set[str]) -> None:
+def test_key_usage_by_profile_and_kind_of_key(
+    profile: str, key: Callable[[], SigningKey], expected: set[str]
+) -> None:
     """And pkilint has nothing against it."""
     certificate = issued(profile, key())
 
@@ -129,10 +137,12 @@ def test_the_linter_holds_back_every_mixed_usage(bits: set[str]) -> None:
         bits -= {"encipher_only", "decipher_only"}
     if not bits:
         return
-    found = linting.findings(_forged(ec_key(), bits).public_bytes(Encoding.DER))
+    der = _forged(ec_key(), bits).public_bytes(Encoding.DER)
+    found = linting.findings(der)
 
     both = "content_commitment" in bits and bool(bits & AUTHENTICATES)
     assert any("xroad.usage_both" in item for item in found) == both
+    assert found == linting.findings(der, linter=PLAIN)
     impossible = bits & {"key_encipherment", "data_encipherment", "key_cert_sign"}
     assert not impossible or found
 
@@ -151,6 +161,34 @@ def test_warnings_hold_back_unless_they_are_allowed() -> None:
 
     assert any(code in item for item in linting.findings(der))
     assert not linting.findings(der, {code: "this test's reason"})
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+@pytest.mark.parametrize("key", [rsa_key, ec_key])
+@given(place=st.integers(0, 5000), octet=st.integers(0, 255))
+@settings(max_examples=40, deadline=None)
+def test_the_linter_finds_what_pkilints_own_finds(
+    profile: Profile, key: Callable[[], SigningKey], place: int, octet: int
+) -> None:
+    """Every validator's every result, in certificates that were damaged anywhere."""
+    der = bytearray(_sample(profile, key))
+    der[place % len(der)] = octet
+    try:
+        root, again = (loader.load_certificate(bytes(der), "certificate").root for _ in range(2))
+    except ValueError:
+        return
+
+    assert _results(linting._linter(), root) == _results(PLAIN, again)
+
+
+@cache
+def _sample(profile: Profile, key: Callable[[], SigningKey]) -> bytes:
+    return issued(profile, key()).public_bytes(Encoding.DER)
+
+
+def _results(linter: ValidatorContainer, root: PDUNode) -> list[tuple[str, str, str]]:
+    found = linter.validate(root)
+    return [(item.validator.name, item.node.path, str(item.finding_descriptions)) for item in found]
 
 
 def test_what_is_no_certificate_is_held_back() -> None:
