@@ -260,6 +260,7 @@ def test_served_from_a_token(place: Place, token: TokenPlace, tmp_path: Path, da
                 time.sleep(0.2)
             headers = {"Authorization": "Bearer the token of a test"}
             answer = client.post("/orders", json=content("authentication"), headers=headers)
+            refused = client.post("/orders", json=content(csr="nonsense"), headers=headers)
     finally:
         server.terminate()
         status = server.wait(30)
@@ -270,4 +271,8 @@ def test_served_from_a_token(place: Place, token: TokenPlace, tmp_path: Path, da
     names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert list(names) == [x509.DNSName(SERVER)]
     assert status == 0
-    assert PIN not in (tmp_path / "output").read_text()
+    assert refused.status_code == 422
+    told = (tmp_path / "output").read_text()
+    assert any(json.loads(line)["event"] == "refused" for line in told.splitlines() if line.startswith("{"))
+    assert PIN not in told
+    assert "the token of a test" not in told

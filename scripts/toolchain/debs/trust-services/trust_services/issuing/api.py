@@ -24,6 +24,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
+from trust_services.issuing import journal
 from trust_services.issuing.configuration import Client, Configuration, read
 from trust_services.issuing.orders import MAX_REQUEST_BYTES, Order
 from trust_services.issuing.publishing import CertificateState, StatusPublisher
@@ -334,7 +335,9 @@ def _answer_with_problems(made: FastAPI) -> None:
     @made.exception_handler(Refusal)
     async def refused(_: Request, error: Refusal) -> JSONResponse:
         headers = {"Retry-After": str(error.retry_seconds)} if isinstance(error, Unavailable) else None
-        return _problem(statuses.get(type(error), 422), error.message, error.next_step, headers)
+        status = statuses.get(type(error), 422)
+        log.info("refused", extra={"facts": {"status": status, "reason": error.message}})
+        return _problem(status, error.message, error.next_step, headers)
 
     @made.exception_handler(HTTPException)
     async def turned_away(_: Request, error: HTTPException) -> JSONResponse:
@@ -355,6 +358,11 @@ def _answer_with_problems(made: FastAPI) -> None:
         return _problem(500, "this shouldn't happen", "tell the authority's operators")
 
 
+# What is released must be on the disk, whatever the server's default; and a writer that hangs, or one that died
+# without a word, doesn't keep the others from the chain.
+_SESSION = "-c synchronous_commit=on -c lock_timeout=20s -c idle_in_transaction_session_timeout=60s"
+
+
 def connecting(configuration: Configuration) -> Connect:
     """Opens connections to the record as the service's account."""
 
@@ -364,6 +372,9 @@ def connecting(configuration: Configuration) -> Connect:
             autocommit=True,
             connect_timeout=5,
             application_name="trust-services issuing",
+            options=_SESSION,
+            # A server that vanished is noticed, rather than waited for.
+            tcp_user_timeout=20_000,
         )
 
     return connect
@@ -386,4 +397,5 @@ def service_of(configuration: Configuration, publisher: StatusPublisher | None =
 
 def from_environment() -> FastAPI:
     """The application for a server's process, which learns its configuration's path from the environment."""
+    journal.start()
     return assembled(read(Path(os.environ[CONFIGURATION_VARIABLE])))

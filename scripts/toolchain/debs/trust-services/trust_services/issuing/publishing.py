@@ -35,4 +35,4 @@ class StatusPublisher(Protocol):
     """
 
     def changed(self, source: StatusSource, serials: Sequence[str]) -> None:
-        """These certificates were issued or revoked just now."""
+        """These certificates were issued or revoked just now. `source` may be used until this returns."""

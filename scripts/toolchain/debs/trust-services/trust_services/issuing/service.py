@@ -339,6 +339,9 @@ class Service:
         except psycopg.Error as error:
             self._drop()
             log.warning("the record can't be used", extra={"facts": {"error": type(error).__name__}})
+        except Exception:
+            self._drop()
+            log.exception("what others left can't be worked on")
 
     def _publish(self, record: Record, serials: Sequence[str]) -> None:
         if self._publisher is None or not serials:
