@@ -37,6 +37,7 @@ from trust_services.issuing.orders import Profile
 from trust_services.issuing.rules import ASKABLE_USAGES, accept
 from trust_services.refusal import Refusal
 from trust_services.token import SigningKey
+from xroad_simulator.certificates import is_authentication, is_signing, issuer_among, signing_member
 
 NOW = datetime.now(UTC)
 PLAIN = linting.plain_linter()
@@ -110,6 +111,18 @@ def test_an_authentication_certificate() -> None:
     assert key_identifier.key_identifier == own.digest
     assert certificate.serial_number == 7
     certificate.verify_directly_issued_by(authority().certificate)
+
+
+@pytest.mark.parametrize("key", [rsa_key, ec_key])
+def test_what_a_security_server_makes_of_them(key: Callable[[], SigningKey]) -> None:
+    """By the rules that X-Road applies, as the simulator has them."""
+    authentication, signing = issued("authentication", key()), issued("signing", key())
+
+    assert (is_authentication(authentication), is_signing(authentication)) == (True, False)
+    assert (is_authentication(signing), is_signing(signing)) == (False, True)
+    member = signing_member(signing, "BJ-TEST")
+    assert (member.instance, member.member_class, member.member_code) == ("BJ-TEST", "GOV", "HEALTH")
+    assert issuer_among(signing, [authority().certificate]) == authority().certificate
 
 
 def test_a_signing_certificate_has_no_purposes_and_no_other_names() -> None:
