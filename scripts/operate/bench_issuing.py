@@ -40,8 +40,8 @@ WORKERS = 2
 MEMBERS = 8
 """Each with an order of either kind."""
 
-IN_FLIGHT = 48
-"""Orders on their way at any time, for each process: about a batch."""
+IN_FLIGHT = 128
+"""Orders on their way at any time, for each process: a batch at work and another one waiting."""
 
 _PROGRAMS = ROOT / "scripts/toolchain/debs/trust-services"
 _PIN = "123456"

@@ -220,6 +220,32 @@ def test_a_token_that_isnt_there(token: TokenPlace, tmp_path: Path) -> None:
         TokenKey(TokenPlace("/nowhere.so", "another"), "issuing", tmp_path / "pin").key()
 
 
+def test_a_token_that_comes_later(token: TokenPlace, tmp_path: Path) -> None:
+    """Is found once it is there, by a process that has looked for it before."""
+    (tmp_path / "pin").write_text(PIN)
+    holder = TokenKey(TokenPlace(token.library, "later"), "issuing", tmp_path / "pin")
+    with pytest.raises(Unavailable, match="no token 'later'"):
+        holder.key()
+    made = subprocess.run(
+        [sys.executable, "-c", LATER, token.library, OFFICERS_PIN, PIN],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    with pytest.raises(Unavailable, match="no key 'issuing'"):
+        holder.key()
+
+
+LATER = """
+import sys
+from trust_services.token import TokenPlace
+library, *pins = sys.argv[1:]
+TokenPlace(library, "later").initialize(*pins)
+"""
+
+
 def _free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+import pkcs11
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -64,6 +65,9 @@ class TokenKey:
         digest = hashlib.sha256(pin.encode()).digest()
         if digest == self._refused_pin:
             raise Unavailable("the token refused this PIN", f"put the right one into {self._pin_file}")
+        # A library that has looked for tokens before doesn't see one that has come since.
+        with suppress(RuntimeError, exceptions.PKCS11Error):
+            pkcs11.lib(self._place.library).reinitialize()
         try:
             key = self._open.enter_context(self._place.open(pin)).key(self._label)
         except Refusal as refusal:
