@@ -1,0 +1,87 @@
+"""A publication tells when it isn't whole, and is replaced in one step."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trust_services.refusal import Refusal
+from trust_services.status import publication
+
+
+@given(answers=st.lists(st.binary(max_size=300), max_size=20))
+def test_what_is_written_is_read(pki: Any, answers: list[bytes]) -> None:
+    assert publication.decode(pki.certificate, publication.encode(pki.certificate, answers)) == answers
+
+
+@given(
+    answers=st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=5),
+    data=st.data(),
+)
+def test_every_changed_byte_and_every_cut_is_noticed(
+    pki: Any, answers: list[bytes], data: st.DataObject
+) -> None:
+    content = publication.encode(pki.certificate, answers)
+    place = data.draw(st.integers(0, len(content) - 1))
+    changed = bytearray(content)
+    changed[place] ^= data.draw(st.integers(1, 255))
+
+    with pytest.raises(Refusal):
+        publication.decode(pki.certificate, bytes(changed))
+    with pytest.raises(Refusal):
+        publication.decode(pki.certificate, content[:place])
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"\0\0\0\5abc"])
+def test_an_answer_that_is_cut_off_is_refused_whatever_the_digest(pki: Any, tail: bytes) -> None:
+    header = publication.encode(pki.certificate, []).split(b" ")
+    header[3:] = [b"1", hashlib.sha256(tail).hexdigest().encode() + b"\n" + tail]
+
+    with pytest.raises(Refusal, match="cut off"):
+        publication.decode(pki.certificate, b" ".join(header))
+
+
+def test_a_wrong_count_is_refused(pki: Any) -> None:
+    content = publication.encode(pki.certificate, [b"a", b"b"]).replace(b" 2 ", b" 3 ", 1)
+
+    with pytest.raises(Refusal, match="holds 2 answers, but says 3"):
+        publication.decode(pki.certificate, content)
+
+
+def test_another_authoritys_is_refused(pki: Any, other: Any) -> None:
+    with pytest.raises(Refusal, match="another authority"):
+        publication.decode(pki.certificate, publication.encode(other.certificate, []))
+
+
+def test_something_else_is_refused(pki: Any) -> None:
+    with pytest.raises(Refusal, match="isn't a publication"):
+        publication.decode(pki.certificate, b"<html>" + b"x" * 5000)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "file"
+    publication.write(place, b"old")
+
+    def no_room(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(OSError, match="No space left"):
+        publication.write(place, b"new")
+
+    assert place.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_written_file_can_be_read_by_others(tmp_path: Path) -> None:
+    publication.write(tmp_path / "file", b"content")
+
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
