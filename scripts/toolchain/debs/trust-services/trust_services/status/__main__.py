@@ -1,0 +1,85 @@
+"""`serve` answers requests; `fetch` brings what it answers from. Both read the same settings.
+
+    python -m trust_services.status serve --config FILE
+    python -m trust_services.status fetch --config FILE
+
+Both run until SIGTERM or SIGINT. The settings are described in `trust_services/status/settings.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from trust_services.refusal import Refusal
+from trust_services.status import fetching, settings
+from trust_services.status.journal import tell
+from trust_services.status.settings import Settings
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    parser = argparse.ArgumentParser(
+        prog="trust_services.status", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=("serve", "fetch"))
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    arguments = parser.parse_args()
+    try:
+        told = settings.read(arguments.config)
+        _serve(told) if arguments.command == "serve" else _fetch(told)
+    except Refusal as refusal:
+        tell(refusal.message)
+        if refusal.next_step:
+            tell(f"next: {refusal.next_step}")
+        sys.exit(2)
+
+
+def _serve(told: Settings) -> None:
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    from trust_services.status.metrics import Counts
+    from trust_services.status.responder import Responder
+    from trust_services.status.shelf import Shelf
+
+    # Workers share the counts' memory by being forked, which isn't every Python's default.
+    multiprocessing.set_start_method("fork")
+    counts = Counts()
+    shelf = Shelf(told)  # each worker fills its own
+
+    def worker() -> Responder:
+        shelf.look()
+        shelf.watch()
+        return Responder(shelf, counts)
+
+    Server(
+        "trust_services.status",
+        address=told.listen.address,
+        port=told.listen.port,
+        interface=Interfaces.RSGI,
+        workers=told.workers,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=60_000, max_buffer_size=32 * 1024),
+        websockets=False,
+        log_level=LogLevels.warning,
+        respawn_failed_workers=True,
+        workers_kill_timeout=15,
+    ).serve(target_loader=worker, wrap_loader=False)
+
+
+def _fetch(told: Settings) -> None:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    fetching.run(told, stop)
+
+
+if __name__ == "__main__":
+    main()
