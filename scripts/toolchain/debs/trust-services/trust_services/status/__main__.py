@@ -66,11 +66,11 @@ def _serve(told: Settings) -> None:
         interface=Interfaces.RSGI,
         workers=told.workers,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=60_000, max_buffer_size=32 * 1024),
+        http1_settings=HTTP1Settings(header_read_timeout=30_000, max_buffer_size=32 * 1024),
         websockets=False,
         log_level=LogLevels.warning,
         respawn_failed_workers=True,
-        workers_kill_timeout=15,
+        workers_kill_timeout=5,
     ).serve(target_loader=worker, wrap_loader=False)
 
 
