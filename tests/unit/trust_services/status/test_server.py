@@ -72,8 +72,8 @@ def serve(site: Any) -> Iterator[Callable[..., Server]]:
     """Starts the program and waits until it answers."""
     started = []
 
-    def start(**more: Any) -> Server:
-        port = free_port()
+    def start(port: int | None = None, **more: Any) -> Server:
+        port = port or free_port()
         errors = site.folder / "errors"
         with errors.open("wb") as file:
             process = subprocess.Popen(
@@ -301,6 +301,32 @@ def test_wrong_settings_are_told_by_name(site: Any) -> None:
     assert done.returncode == 2
     assert "status.json: workers: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_place_where_it_cant_listen_is_told(site: Any, serve: Callable[..., Server]) -> None:
+    used = run(command(site, "serve", listen={"port": serve().port}))
+    elsewhere = run(command(site, "serve", listen={"address": "192.0.2.1", "port": free_port()}))
+
+    assert (used.returncode, elsewhere.returncode) == (2, 2)
+    assert "can't be used: Address already in use" in used.stderr
+    assert "can't be used: Cannot assign requested address" in elsewhere.stderr
+
+
+def test_a_restart_isnt_stopped_by_connections_that_end_slowly(
+    site: Any, serve: Callable[..., Server], good: CertificateState
+) -> None:
+    site.publish(site.pki.publication(good))
+    server = serve()
+    with socket.create_connection(("127.0.0.1", server.port)) as lingering:
+        lingering.sendall(b"PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        while lingering.recv(1000):
+            pass
+        server.process.terminate()
+        server.process.wait(20)
+        # The listener is gone, the connection isn't.
+        again = serve(server.port)
+
+        assert again.ask("POST", "/", site.pki.request(good.serial), POST)[0] == 200
 
 
 def test_fetch_ends_cleanly_too(site: Any) -> None:

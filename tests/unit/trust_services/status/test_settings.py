@@ -32,6 +32,7 @@ def test_the_documented_example_is_right(tmp_path: Path) -> None:
     ("key", "value", "words"),
     [
         (("listen", "port"), 99_999, r"listen\.port: .*99999"),
+        (("listen", "address"), "myhost", r"listen\.address: .*'myhost'"),
         (("listen", "adress"), "::", r"listen\.adress: Extra inputs"),
         (("workers",), 0, r"workers: .*is: 0"),
         (("folder",), "relative", r"folder: .*begin with / \(is: 'relative'\)"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 from trust_services.refusal import Refusal
 from trust_services.status import fetching, settings
 from trust_services.status.journal import tell
-from trust_services.status.settings import Settings
+from trust_services.status.settings import Listen, Settings
 
 
 def main() -> None:
@@ -49,6 +50,7 @@ def _serve(told: Settings) -> None:
     from trust_services.status.responder import Responder
     from trust_services.status.shelf import Shelf
 
+    _check_free(told.listen)
     # Workers share the counts' memory by being forked, which isn't every Python's default.
     multiprocessing.set_start_method("fork")
     counts = Counts()
@@ -61,7 +63,7 @@ def _serve(told: Settings) -> None:
 
     Server(
         "trust_services.status",
-        address=told.listen.address,
+        address=str(told.listen.address),
         port=told.listen.port,
         interface=Interfaces.RSGI,
         workers=told.workers,
@@ -72,6 +74,24 @@ def _serve(told: Settings) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=5,
     ).serve(target_loader=worker, wrap_loader=False)
+
+
+def _check_free(listen: Listen) -> None:
+    """Refusal if this host doesn't have the address, or a program listens already.
+
+    The server itself would share the port with a former run that didn't end, and half the answers be old.
+    """
+    family = socket.AF_INET if listen.address.version == 4 else socket.AF_INET6
+    with socket.socket(family) as tried:
+        # Connections of a former run that end slowly aren't in the way.
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((str(listen.address), listen.port))
+        except OSError as error:
+            raise Refusal(
+                f"listen: {listen.address} port {listen.port} can't be used: {error.strerror}",
+                f"ss --listening --tcp --processes 'sport = {listen.port}'",
+            ) from error
 
 
 def _fetch(told: Settings) -> None:

@@ -23,12 +23,21 @@ them there.
 from __future__ import annotations
 
 from datetime import timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from cryptography import x509
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyAddress,
+    ValidationError,
+    model_validator,
+)
 
 from trust_services.refusal import Refusal
 from trust_services.status.verification import Authority
@@ -61,7 +70,7 @@ AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 class Listen(_Settings):
     """Where the responder listens, for plain HTTP: answers are signed (RFC 6960 appendix A)."""
 
-    address: str = "127.0.0.1"
+    address: IPvAnyAddress = IPv4Address("127.0.0.1")
     port: int = Field(ge=1, le=65535)
 
 
