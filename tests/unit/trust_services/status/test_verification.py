@@ -150,6 +150,11 @@ def test_an_answer_about_another_authoritys_certificate_is_refused(
         pki.authority.answers(content, None, now())
 
 
+def test_an_answer_from_before_its_responders_time_is_refused(pki: Any, good: CertificateState) -> None:
+    with pytest.raises(Refusal, match="before its responder's certificate was valid"):
+        pki.authority.answers(pki.publication(good, age=2 * 86_400), None, now())
+
+
 def test_an_answer_from_the_future_is_refused(pki: Any, good: CertificateState) -> None:
     with pytest.raises(Refusal, match="in the future"):
         pki.authority.answers(pki.publication(good, age=-120), None, now())

@@ -34,7 +34,7 @@ class Publisher:
     """Keeps one authority's publication current. For one thread at a time.
 
     Call `publish` every few seconds, and at once when a certificate is revoked: only what is due is
-    signed, changed states before old answers, so a revocation never waits for the daily work.
+    signed, changed states before old answers, so a revocation never waits for answers that only grow old.
     """
 
     def __init__(self, path: Path, signer: Signer, budget: timedelta) -> None:

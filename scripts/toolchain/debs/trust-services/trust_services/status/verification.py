@@ -129,6 +129,8 @@ class Authority:
                 f"{about} was signed in the future, at {answer.this_update.isoformat()}",
                 "compare the clocks of this host and the authority's",
             )
+        if answer.this_update < responder.not_valid_before_utc:
+            raise Refusal(f"{about} was signed before its responder's certificate was valid")
         if answer.next_update <= answer.this_update:
             raise Refusal(f"{about} has a nextUpdate that isn't after its thisUpdate")
         until = min(answer.next_update, answer.this_update + self.budget, responder.not_valid_after_utc)
