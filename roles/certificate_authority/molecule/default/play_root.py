@@ -13,6 +13,7 @@ from trust_services.ceremony import certificates
 from trust_services.ceremony.agenda import Agenda
 from trust_services.ceremony.certificates import Term
 from trust_services.ceremony.requests import Content
+from trust_services.status import revocation_list
 
 AGENDA = Agenda.model_validate(
     {
@@ -57,7 +58,8 @@ def main() -> None:
         csr = x509.load_pem_x509_csr((content.csr or "").encode())
         made = certificates.authority(AGENDA, content.authority, csr.public_key(), root, key, term())
         (issued / f"{content.authority}.crt").write_bytes(made.public_bytes(Encoding.PEM))
-    listed = certificates.revocation_list(root, key, 1, (now, now + timedelta(days=10)), [])
+    ends = now + timedelta(days=10)
+    listed = revocation_list.sign(root, key, [], number=1, this_update=now, next_update=ends)
     (issued / "root.crl").write_bytes(listed.public_bytes(Encoding.PEM))
     (issued / "root.crt").write_bytes(root.public_bytes(Encoding.PEM))
 

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 from trust_services.issuing.orders import Order, Profile
 from trust_services.issuing.profiles import Addresses, Terms
 from trust_services.issuing.refusals import Unavailable
-from trust_services.token import SigningKey
+from trust_services.signing import SigningKey
 
 COUNTRY = "BJ"
 SERVER = "ss1.health.example.bj"

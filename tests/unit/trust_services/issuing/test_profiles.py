@@ -36,7 +36,7 @@ from trust_services.issuing import linting, profiles
 from trust_services.issuing.orders import Profile
 from trust_services.issuing.rules import ASKABLE_USAGES, accept
 from trust_services.refusal import Refusal
-from trust_services.token import SigningKey
+from trust_services.signing import SigningKey
 from xroad_simulator.certificates import is_authentication, is_signing, issuer_among, signing_member
 
 NOW = datetime.now(UTC)

@@ -5,7 +5,6 @@ The same inputs give the same bytes to be signed, so that a replay can compare t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,15 +22,6 @@ class Term:
     serial: int
     begins: datetime
     ends: datetime
-
-
-@dataclass(frozen=True)
-class Revoked:
-    """A certificate that the root no longer stands for."""
-
-    serial: int
-    at: datetime
-    reason: x509.ReasonFlags
 
 
 def root(agenda: Agenda, key: SigningKey, term: Term) -> x509.Certificate:
@@ -67,37 +57,6 @@ def authority(
         .add_extension(x509.CRLDistributionPoints([place]), critical=False)
         .sign(key, certificate_hash(key))
     )
-
-
-def revocation_list(
-    issuer: x509.Certificate,
-    key: SigningKey,
-    number: int,
-    term: tuple[datetime, datetime],
-    revoked: Sequence[Revoked],
-) -> x509.CertificateRevocationList:
-    """The root's revocation list (RFC 5280, 5), the `number`th, good for `term`."""
-    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    begins, ends = term
-    builder = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(issuer.subject)
-        .last_update(begins)
-        .next_update(ends)
-        .add_extension(x509.CRLNumber(number), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
-        )
-    )
-    for entry in revoked:
-        builder = builder.add_revoked_certificate(
-            x509.RevokedCertificateBuilder()
-            .serial_number(entry.serial)
-            .revocation_date(entry.at)
-            .add_extension(x509.CRLReason(entry.reason), critical=False)
-            .build()
-        )
-    return builder.sign(key, certificate_hash(key))
 
 
 def _authority(

@@ -35,6 +35,7 @@ from trust_services.ceremony.transcript import (
 )
 from trust_services.refusal import Refusal
 from trust_services.signing import SigningKey
+from trust_services.status import revocation_list
 from trust_services.token import Token
 
 KEY = "root"
@@ -248,19 +249,26 @@ def _issue(
         issued.append(_written(folder / entry.file, certificate, entry))
         minutes.add(f"{name} certified", f"until {term.ends:%Y-%m-%d}, serial {term.serial:x}")
     number = history.lists + 1
-    life = (began, began + timedelta(days=agenda.revocation_list.lifetime_days))
-    listed = certificates.revocation_list(root, key, number, life, [entry.entry() for entry in revoked])
+    ends = began + timedelta(days=agenda.revocation_list.lifetime_days)
+    listed = revocation_list.sign(
+        root,
+        key,
+        [entry.state() for entry in revoked],
+        number=number,
+        this_update=began,
+        next_update=ends,
+    )
     entry = Issued(
         file=LIST,
         kind="revocation_list",
-        begins=life[0],
-        ends=life[1],
+        begins=began,
+        ends=ends,
         number=number,
         revoked=tuple(revoked),
         digest="",
     )
     issued.append(_written(folder / LIST, listed, entry))
-    minutes.add("revocation list issued", f"number {number}, {len(revoked)} revoked, until {life[1]:%Y-%m-%d}")
+    minutes.add("revocation list issued", f"number {number}, {len(revoked)} revoked, until {ends:%Y-%m-%d}")
     return issued
 
 

@@ -20,6 +20,7 @@ from trust_services.ceremony.records import AGENDA
 from trust_services.ceremony.transcript import Issued, Transcript
 from trust_services.refusal import Refusal
 from trust_services.signing import PublicKey, SigningKey, elsewhere
+from trust_services.status import revocation_list
 
 Made = x509.Certificate | x509.CertificateRevocationList
 
@@ -47,12 +48,13 @@ def _again(folder: Path, text: Transcript, issued: Issued, root: x509.Certificat
     original = load(folder / issued.file, issued.kind)
     key = _recorded(records.public_key(root), original)
     if issued.kind == "revocation_list":
-        return certificates.revocation_list(
+        return revocation_list.sign(
             root,
             key,
-            issued.number or 0,
-            (issued.begins, issued.ends),
-            [entry.entry() for entry in issued.revoked],
+            [entry.state() for entry in issued.revoked],
+            number=issued.number or 0,
+            this_update=issued.begins,
+            next_update=issued.ends,
         )
     term = Term(issued.serial or 0, issued.begins, issued.ends)
     if issued.kind == "root":

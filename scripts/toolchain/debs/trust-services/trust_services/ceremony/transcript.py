@@ -19,7 +19,7 @@ from cryptography.hazmat.backends.openssl import backend
 from pydantic import BaseModel, ConfigDict
 
 import trust_services
-from trust_services.ceremony.certificates import Revoked
+from trust_services.status.signing import CertificateState
 
 FILE = "transcript.json"
 SIGNATURE = "transcript.json.sig"
@@ -44,9 +44,9 @@ class RevokedEntry(_Kept):
     at: datetime
     reason: str
 
-    def entry(self) -> Revoked:
-        """For a list."""
-        return Revoked(self.serial, self.at, x509.ReasonFlags[self.reason])
+    def state(self) -> CertificateState:
+        """For the signing of a list."""
+        return CertificateState(self.serial, self.at, x509.ReasonFlags[self.reason])
 
 
 class Issued(_Kept):

@@ -19,7 +19,8 @@ from trust_services.issuing import linting, profiles
 from trust_services.issuing.refusals import Unavailable
 from trust_services.issuing.rules import Accepted
 from trust_services.refusal import Refusal
-from trust_services.token import SigningKey, TokenPlace, certificate_hash
+from trust_services.signing import SigningKey, certificate_hash
+from trust_services.token import TokenPlace
 
 Clock = Callable[[], datetime]
 

@@ -11,11 +11,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from trust_services.refusal import Refusal
+from trust_services.signing import SigningKey
 from trust_services.status import publication, revocation_list
 from trust_services.status.answers import Answer
 from trust_services.status.signing import CertificateState, Signer
 from trust_services.status.verification import Authority
-from trust_services.token import SigningKey
 
 
 @dataclass(frozen=True)

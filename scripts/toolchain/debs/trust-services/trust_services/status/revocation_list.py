@@ -9,8 +9,8 @@ from typing import Any
 from cryptography import x509
 
 from trust_services.refusal import Refusal
+from trust_services.signing import SigningKey, certificate_hash
 from trust_services.status.signing import CertificateState
-from trust_services.token import SigningKey, certificate_hash
 
 
 def sign(

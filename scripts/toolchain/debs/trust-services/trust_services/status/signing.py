@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from trust_services.refusal import Refusal
+from trust_services.signing import SigningKey, certificate_hash
 from trust_services.status.answers import Answer
 from trust_services.status.certificate_id import HASHES, issuer_hashes, shortest_request
-from trust_services.token import SigningKey, certificate_hash
 
 
 @dataclass(frozen=True)
