@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from operate import command_line
-from operate.failure import Failure
+from operate.failure import ExitCode, Failure
 from operate.locations import ROOT
 from operate.reporting import Report
 from operate.workspace import open_workspace
@@ -79,6 +79,50 @@ def memory(name: Lab = "lab", as_json: Json = False) -> None:
     report = Report(as_json=as_json)
     with command_line.reported(report):
         _print(report, _of_running(name))
+
+
+@application.command()
+def trust(
+    only: Annotated[
+        str, typer.Option("--only", help="status, issuing or timestamps; all of them otherwise.")
+    ] = "",
+    seconds: Annotated[int, typer.Option(help="How long each load lasts.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Load the site's trust services on the loopback, each beside a peer where one can be had."""
+    from operate import bench_issuing, bench_status, bench_timestamps
+
+    measures: dict[str, Callable[[], list[Figure]]] = {
+        "status": lambda: _of_status(bench_status.measure(seconds=seconds)),
+        "issuing": lambda: _of_issuing(bench_issuing.measure(seconds)),
+        "timestamps": lambda: [
+            Figure(**figure) for figure in bench_timestamps.measure(seconds=seconds)["figures"]
+        ],
+    }
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        if only and only not in measures:
+            raise Failure(f"nothing is called '{only}'", details=", ".join(measures), code=ExitCode.BAD_INPUT)
+        figures = []
+        for name in [only] if only else measures:
+            with report.working(name):
+                figures += measures[name]()
+        _print(report, figures)
+
+
+def _of_status(found: dict[str, Any]) -> list[Figure]:
+    figures = [Figure("openssl ocsp, signing each answer", found["openssl"]["per_second"], "1/s")]
+    for name, workers in (("one_worker", 1), ("two_workers", 2)):
+        rate, ratio = found[name]["per_second"], found[name]["ratio"]
+        figures.append(Figure(f"pre-signed OCSP, {workers} worker(s)", rate, "1/s", "≥ 10,000", ratio))
+    return figures
+
+
+def _of_issuing(found: dict[str, Any]) -> list[Figure]:
+    return [
+        Figure("issued, linted, recorded", found["in_process"]["per_second"], "1/s", "≥ 200"),
+        Figure("the same over HTTP", found["over_http"]["per_second"], "1/s"),
+    ]
 
 
 def _of_running(name: str) -> list[Figure]:
