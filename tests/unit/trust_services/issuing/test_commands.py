@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.soft_token import tokens
 from tests.unit.trust_services.issuing import test_configuration
 from tests.unit.trust_services.issuing.conftest import ACCOUNT, DATABASE, OWNER, Place
 from tests.unit.trust_services.issuing.ordering import NAME, SERVER, authority, content, order
@@ -152,31 +152,15 @@ def test_without_a_database(tmp_path: Path, data: dict[str, Any], capsys: pytest
 # A token.
 
 
-def _library() -> str | None:
-    found = [Path("/usr/lib/softhsm/libsofthsm2.so"), *Path("/usr/lib").glob("*/softhsm/libsofthsm2.so")]
-    return next((str(path) for path in found if path.exists()), None)
-
-
 @pytest.fixture(scope="module")
 def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenPlace]:
     """A SoftHSM token with an RSA key 'issuing'; whoever runs with this environment finds it."""
-    library = _library()
-    if library is None or shutil.which("pkcs11-tool") is None:
-        pytest.skip("SoftHSM isn't installed: apt-get install softhsm2 opensc")
-    folder = tmp_path_factory.mktemp("softhsm")
-    (folder / "tokens").mkdir()
-    (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder / 'tokens'}\nlog.level = ERROR\n")
-    before = os.environ.get("SOFTHSM2_CONF")
-    os.environ["SOFTHSM2_CONF"] = str(folder / "softhsm2.conf")
-    found = TokenPlace(library, "trust-services")
-    found.initialize(OFFICERS_PIN, PIN)
-    with found.open(PIN) as opened:
-        opened.generate("issuing", "rsa-3072")
-    yield found
-    if before is None:
-        del os.environ["SOFTHSM2_CONF"]
-    else:
-        os.environ["SOFTHSM2_CONF"] = before
+    with tokens(tmp_path_factory.mktemp("softhsm")) as library:
+        found = TokenPlace(library, "trust-services")
+        found.initialize(OFFICERS_PIN, PIN)
+        with found.open(PIN) as opened:
+            opened.generate("issuing", "rsa-3072")
+        yield found
 
 
 def test_a_key_in_a_token(token: TokenPlace, tmp_path: Path) -> None:

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pkcs11
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.soft_token import tokens
 
 from trust_services.status import publication, revocation_list
 from trust_services.status.signing import CertificateState, Signer
 from trust_services.token import Token, TokenPlace
 
-LIBRARIES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so")
-
 
 @pytest.fixture
-def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Token]:
+def token(tmp_path: Path) -> Iterator[Token]:
     """A new token in software."""
-    library = next((path for path in LIBRARIES if Path(path).exists()), None)
-    if library is None or shutil.which("pkcs11-tool") is None:
-        pytest.skip("SoftHSM isn't installed: apt-get install softhsm2 opensc")
-    (tmp_path / "tokens").mkdir()
-    (tmp_path / "softhsm2.conf").write_text(
-        f"directories.tokendir = {tmp_path / 'tokens'}\nlog.level = ERROR\n"
-    )
-    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
-    pkcs11.lib(library).reinitialize()
-    place = TokenPlace(library, "status")
-    place.initialize("so-pin-1234", "pin-1234")
-    with place.open("pin-1234") as opened:
-        yield opened
+    with tokens(tmp_path) as library:
+        place = TokenPlace(library, "status")
+        place.initialize("so-pin-1234", "pin-1234")
+        with place.open("pin-1234") as opened:
+            yield opened
 
 
 @pytest.mark.parametrize("kind", ["ec-p256", "rsa-3072"])

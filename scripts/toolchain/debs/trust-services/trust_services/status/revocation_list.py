@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from cryptography import x509
 
@@ -54,5 +53,4 @@ def sign(
         if reason is not None:
             entry = entry.add_extension(x509.CRLReason(reason), critical=False)
         builder = builder.add_revoked_certificate(entry.build())
-    algorithm: Any = certificate_hash(key)  # SHA-256 or SHA-384
-    return builder.sign(key, algorithm)
+    return builder.sign(key, certificate_hash(key))
