@@ -251,7 +251,7 @@ def _issue(configuration: Path, orders: Path, seconds: float) -> dict[str, Any]:
         content = {**json.loads(next(sent)), "idempotency_key": secrets.token_hex(16)}
         return service.place(Order.model_validate_json(json.dumps(content)), "bench")
 
-    place().result()
+    _until_ready(service)
     waiting = {place() for _ in range(IN_FLIGHT)}
     issued = 0
     processor, started = time.process_time(), time.monotonic()
@@ -264,6 +264,22 @@ def _issue(configuration: Path, orders: Path, seconds: float) -> dict[str, Any]:
     took, used = time.monotonic() - started, time.process_time() - processor
     service.stop()
     return {"certificates": issued, "seconds": took, "processor": used}
+
+
+def _until_ready(service: Any) -> None:
+    """Wait for the token: processes that open a SoftHSM token at once don't all see it at first."""
+    from trust_services.issuing.refusals import Unavailable
+
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            service.require_ready().result()
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 # Over HTTP.
