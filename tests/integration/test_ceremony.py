@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,9 +54,14 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "state" / "smartgouv" / "sites" / SITE / "ceremony"
 
 
+def running() -> bool:
+    """Whether the ceremony's container is there."""
+    name = f"smartgouv-ceremony-{SITE}"
+    return subprocess.run(["podman", "container", "exists", name], check=False).returncode == 0
+
+
 def test_a_root_and_an_authority(tmp_path: Path, state: dict[str, str]) -> None:
     """Interrupted by kill -9, held, granted, replayed; each step's result is what openssl makes of it."""
-    # The session of its own is what kill -9 must not reach: the container's end is the next run's affair.
     with subprocess.Popen(
         command(tmp_path), cwd=ROOT, env=state, text=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
     ) as first:
@@ -64,6 +70,11 @@ def test_a_root_and_an_authority(tmp_path: Path, state: dict[str, str]) -> None:
             if "secret shared" in line:
                 break
         first.send_signal(signal.SIGKILL)
+    # The container ends with the run that started it, and what it had begun is gone with it.
+    deadline = time.monotonic() + 60
+    while running() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not running()
     records = home(tmp_path) / "records"
     assert not list(records.glob("0*"))
 

@@ -6,6 +6,7 @@ The folders are those of the ceremony's container; `scripts/smartgouv ceremony` 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from trust_services.refusal import Refusal
 
 
 def main() -> int:
-    """Run the command line; 0, or 1 after a refusal."""
+    """Run the command line; 0, 1 after a refusal, or 130 when it was stopped."""
     parser = argparse.ArgumentParser(prog="trust_services.ceremony", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     held = commands.add_parser("perform", help="hold a ceremony")
@@ -33,6 +34,8 @@ def main() -> int:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
+    # The first process of a container isn't ended by signals that it doesn't handle.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if arguments.command == "perform":
             place = Place(arguments.inbox, arguments.records, arguments.shares)
@@ -45,6 +48,9 @@ def main() -> int:
         if refusal.next_step:
             sys.stderr.write(f"next: {refusal.next_step}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped: nothing was issued\n")
+        return 130
     return 0
 
 
