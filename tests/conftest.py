@@ -1,8 +1,14 @@
-"""How tests are spread over processes."""
+"""How tests are spread over processes, and how long an example may take."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A test that measures time fails on a busy machine. Where Hypothesis sees a CI, its own profile says the same.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if settings.get_current_profile_name() == "default":
+    settings.load_profile("busy")
 
 
 # Before xdist's own hook, which reads the marks.

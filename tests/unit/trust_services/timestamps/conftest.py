@@ -103,7 +103,7 @@ class Host:
 
     def __post_init__(self) -> None:
         self.program = self.folder / "chronyc"
-        self.limits = Limits(command=(str(self.program),), deadline=1.0)
+        self.limits = Limits(command=(str(self.program),), deadline=20.0)
         self.tracks()
 
     def tracks(

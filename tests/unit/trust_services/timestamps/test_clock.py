@@ -174,26 +174,27 @@ def test_a_look_that_is_too_old_does_not_count(host: Any, watch: ClockWatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("script", "why"),
+    ("script", "why", "patience"),
     [
-        ("echo '506 Cannot talk to daemon'; exit 1", "506 Cannot talk to daemon"),
-        ("exit 3", "failed: 3"),
-        ("exit 0", "has 1 fields"),
-        ("head -c 100000 /dev/zero", "has 1 fields"),
-        ("exec sleep 60", "didn't answer within"),
+        ("echo '506 Cannot talk to daemon'; exit 1", "506 Cannot talk to daemon", 20.0),
+        ("exit 3", "failed: 3", 20.0),
+        ("exit 0", "has 1 fields", 20.0),
+        ("head -c 100000 /dev/zero", "has 1 fields", 20.0),
+        ("exec sleep 20", "didn't answer within", 0.3),
         # A child that keeps the output open after its parent was killed.
-        ("sleep 2 & sleep 2", "didn't answer within"),
+        ("sleep 20 & sleep 20", "didn't answer within", 0.3),
     ],
 )
 def test_a_chronyc_that_fails_makes_the_clock_unsure_once_the_last_look_is_old(
-    host: Any, watch: ClockWatch, script: str, why: str
+    host: Any, watch: ClockWatch, script: str, why: str, patience: float
 ) -> None:
     watch.look()
     host.runs(script)
-    watch.limits = replace(watch.limits, deadline=0.3)
+    watch.limits = replace(watch.limits, deadline=patience)
     began = time.monotonic()
     watch.look()
-    assert time.monotonic() - began < 1.8
+    # Not held up by what goes on for longer, however busy the machine is.
+    assert time.monotonic() - began < 19
     assert watch.now()
     host.pass_time(13)
     assert why in doubt(watch)
@@ -208,12 +209,12 @@ def test_a_chronyc_that_is_missing_is_named(host: Any, watch: ClockWatch) -> Non
 def test_the_watch_looks_by_itself(host: Any) -> None:
     host.wall = time.time_ns()
     host.tracks(leap="Not synchronised")
-    watch = ClockWatch(Limits(command=host.limits.command, interval=0.05))
+    watch = ClockWatch(Limits(command=host.limits.command, interval=0.05, deadline=20.0))
     watch.start()
     try:
         assert doubt(watch)
         host.tracks()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
                 assert watch.now().error < 1
