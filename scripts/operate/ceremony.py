@@ -68,18 +68,21 @@ class Folders:
         return self.home / "tokens"
 
 
-def folders(workspace: Workspace, estate: Estate, shares: Path | None) -> Folders:
-    """The folders of a deployment. Outside a lab Failure without a place for the shares."""
+def at(workspace: Workspace, shares: Path | None = None) -> Folders:
+    """The folders of a deployment; the shares are beside them unless they are elsewhere."""
     home = workspace.ceremony_directory
-    if shares is None:
-        if estate.site.environment is not Environment.LAB:
-            raise Failure(
-                "shares belong on the custodians' own media, not on this machine's disk",
-                next_step=f"scripts/smartgouv ceremony root {workspace.site} --shares /media/FOLDER",
-                code=ExitCode.BAD_INPUT,
-            )
-        shares = home / "shares"
-    return Folders(home, shares)
+    return Folders(home, shares or home / "shares")
+
+
+def folders(workspace: Workspace, estate: Estate, shares: Path | None) -> Folders:
+    """The folders for a ceremony. Outside a lab Failure without a place for the shares."""
+    if shares is None and estate.site.environment is not Environment.LAB:
+        raise Failure(
+            "shares belong on the custodians' own media, not on this machine's disk",
+            next_step=f"scripts/smartgouv ceremony root {workspace.site} --shares /media/FOLDER",
+            code=ExitCode.BAD_INPUT,
+        )
+    return at(workspace, shares)
 
 
 def prepare(place: Folders, estate: Estate, requests: Sequence[Path]) -> None:

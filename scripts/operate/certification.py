@@ -25,23 +25,12 @@ from trust_services.ceremony.agenda import Agenda
 from trust_services.ceremony.records import History
 from trust_services.ceremony.transcript import sha256
 from trust_services.refusal import Refusal
-
-RENEWED = 1 / 4
-"""How much of a certificate's or a list's life is left when a ceremony is due."""
+from trust_services.renewal import due
 
 
 def wanting(run: Run, now: datetime | None = None) -> list[str]:
     """Authorities that the root has to certify, by the records alone."""
-    moment = now or datetime.now(UTC)
-    told = Agenda.model_validate(agenda(run.estate))
-    present = _history(run).present
-    return [
-        name
-        for name, authority in told.authorities.items()
-        if name not in present
-        or present[name].subject != told.subject(authority.common_name)
-        or _due(present[name], moment)
-    ]
+    return _wanting(run, _history(run), now or datetime.now(UTC))
 
 
 def plan(run: Run) -> str:
@@ -52,21 +41,34 @@ def plan(run: Run) -> str:
 
 def settle(run: Run) -> Outcome:
     """Have every authority certified, and what is in force where the roles take it from."""
-    place = _folders(run)
+    place = ceremony.at(run.workspace)
+    history = _history(run)
     changed = 0
-    if wanting(run):
+    if _wanting(run, history, datetime.now(UTC)):
         # The hosts keep their requests; what lies here from earlier may be for certificates that were replaced.
         shutil.rmtree(place.requests, ignore_errors=True)
         result = run_playbook(run.workspace, "prepare_trust", run.report, lock=run.lock)
         changed += result.changed
-        changed += _grant(run, place)
-    return Outcome("", changed + _publish(place, _history(run)))
+        changed += _grant(run, place, history)
+        history = _history(run)
+    return Outcome("", changed + _publish(place, history))
 
 
-def _grant(run: Run, place: Folders) -> int:
+def _wanting(run: Run, history: History, now: datetime) -> list[str]:
+    told = Agenda.model_validate(agenda(run.estate))
+    present = history.present
+    return [
+        name
+        for name, authority in told.authorities.items()
+        if name not in present
+        or present[name].subject != told.subject(authority.common_name)
+        or due(present[name], now)
+    ]
+
+
+def _grant(run: Run, place: Folders, history: History) -> int:
     """Hold a ceremony over the requests that wait; how many records it made."""
-    taken = _history(run).taken
-    waiting = [path for path in sorted(place.requests.glob("*.json")) if sha256(path) not in taken]
+    waiting = [path for path in sorted(place.requests.glob("*.json")) if sha256(path) not in history.taken]
     if not waiting:
         return 0
     if run.estate.site.environment is not Environment.LAB:
@@ -100,19 +102,9 @@ def _publish(place: Folders, history: History) -> int:
 
 def _history(run: Run) -> History:
     try:
-        return records.load(_folders(run).records)
+        return records.load(ceremony.at(run.workspace).records)
     except Refusal as refusal:
         raise ceremony.refused(refusal) from refusal
-
-
-def _folders(run: Run) -> Folders:
-    home = run.workspace.ceremony_directory
-    return Folders(home, home / "shares")
-
-
-def _due(certificate: x509.Certificate, now: datetime) -> bool:
-    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return ends - now < (ends - begins) * RENEWED
 
 
 def _pem(certificate: x509.Certificate) -> str:

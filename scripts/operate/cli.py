@@ -222,7 +222,7 @@ def ceremony_verify(
 
     report = Report(as_json=as_json)
     with command_line.reported(report):
-        folder = records or open_workspace(site, lab).ceremony_directory / "records"
+        folder = records or held.at(open_workspace(site, lab)).records
         count = held.verify(folder, report)
         report.line(f"{count} things issued, every one explained")
         report.document({"result": "ok", "issued": count})

@@ -16,17 +16,15 @@ from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.x509.oid import NameOID
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trust_services.ceremony import requests
+from trust_services.ceremony.agenda import authority_name
 from trust_services.ceremony.requests import Content
 from trust_services.refusal import Refusal
+from trust_services.renewal import due
 from trust_services.signing import SigningKey, certificate_hash
 from trust_services.token import Token, TokenPlace
-
-_RENEWED = 1 / 4
-"""How much of a certificate's life is left when the next one is asked for: a ceremony needs people."""
 
 
 class Settings(BaseModel):
@@ -54,13 +52,7 @@ class Settings(BaseModel):
 
     def subject(self) -> x509.Name:
         """The authority's name, which must be the agenda's."""
-        return x509.Name(
-            [
-                x509.NameAttribute(NameOID.COUNTRY_NAME, self.country),
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, self.organization),
-                x509.NameAttribute(NameOID.COMMON_NAME, self.common_name),
-            ]
-        )
+        return authority_name(self.country, self.organization, self.common_name)
 
 
 class State(BaseModel):
@@ -102,8 +94,7 @@ def _state(
         return "missing"
     if present.public_key() != key.public_key():
         return "another key's"
-    begins, ends = present.not_valid_before_utc, present.not_valid_after_utc
-    return "expiring" if ends - now < (ends - begins) * _RENEWED else "in force"
+    return "expiring" if due(present, now) else "in force"
 
 
 def _request(

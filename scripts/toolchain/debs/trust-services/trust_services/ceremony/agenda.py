@@ -81,13 +81,18 @@ class Agenda(_Told):
 
     def subject(self, common_name: str) -> x509.Name:
         """The name of an authority of this site."""
-        return x509.Name(
-            [
-                x509.NameAttribute(NameOID.COUNTRY_NAME, self.country),
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, self.organization),
-                x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-            ]
-        )
+        return authority_name(self.country, self.organization, common_name)
+
+
+def authority_name(country: str, organization: str, common_name: str) -> x509.Name:
+    """The name of an authority: requests must carry it as the root will write it."""
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, country),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
 
 
 def read(path: Path) -> tuple[Agenda, str]:
