@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -26,12 +26,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from operate.failure import Failure
-from operate.locations import ROOT
-
-if TYPE_CHECKING:
-    from trust_services.status.signing import Signer
-
-PROGRAMS = ROOT / "scripts/toolchain/debs/trust-services"
+from trust_services.status import publication
+from trust_services.status.signing import CertificateState, Signer
+from trust_services.status.verification import Authority
 
 FIRST_SERIAL = 2**120
 """Serial numbers as long as real ones, and all of one length, so that requests are too."""
@@ -64,19 +61,11 @@ def measure(certificates: int = 5000, seconds: int = 2, rounds: int = 3) -> dict
     for program in ("wrk", "openssl"):
         if shutil.which(program) is None:
             raise Failure(f"{program} isn't installed", next_step=f"apt-get install {program}")
-    sys.path.insert(0, str(PROGRAMS))
-    try:
-        with tempfile.TemporaryDirectory(prefix="bench-status-") as name:
-            return _measured(Path(name), certificates, seconds, rounds)
-    finally:
-        sys.path.remove(str(PROGRAMS))
+    with tempfile.TemporaryDirectory(prefix="bench-status-") as name:
+        return _measured(Path(name), certificates, seconds, rounds)
 
 
 def _measured(folder: Path, certificates: int, seconds: int, rounds: int) -> dict[str, Any]:
-    from trust_services.status import publication
-    from trust_services.status.signing import CertificateState
-    from trust_services.status.verification import Authority
-
     signer = _authority(folder)
     states = [CertificateState(FIRST_SERIAL + number) for number in range(certificates)]
     now = datetime.now(UTC)
@@ -118,8 +107,6 @@ def _measured(folder: Path, certificates: int, seconds: int, rounds: int) -> dic
 
 def _authority(folder: Path) -> Signer:
     """An authority and its responder, also as the files that OpenSSL wants."""
-    from trust_services.status.signing import Signer
-
     key, responder_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority = _certificate("authority", key, "authority", key, x509.BasicConstraints(ca=True, path_length=0))
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING])
@@ -201,9 +188,8 @@ def _openssl(folder: Path, first: int, certificates: int) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _running(command: list[str], port: int, listeners: int) -> Iterator[None]:
-    environment = {**os.environ, "PYTHONPATH": str(PROGRAMS)}
     output = subprocess.DEVNULL
-    with subprocess.Popen(command, env=environment, stdout=output, stderr=output, process_group=0) as process:
+    with subprocess.Popen(command, stdout=output, stderr=output, process_group=0) as process:
         try:
             deadline = time.monotonic() + 60
             while _listeners(port) < listeners:

@@ -32,9 +32,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from operate.bench import Figure
 from operate.failure import Failure
-from operate.locations import ROOT
 
-PROGRAMS = ROOT / "scripts/toolchain/debs/trust-services"
 POLICY = "1.3.6.1.4.1.99999.1.1"
 
 # What chronyc prints on a host whose clock is right.
@@ -195,7 +193,7 @@ def _own(folder: Path, workers: int) -> Iterator[str]:
     }
     (folder / "timestamps.json").write_text(json.dumps(settings), encoding="utf-8")
     command = [sys.executable, "-m", "trust_services.timestamps", "serve", "--config", "timestamps.json"]
-    with _running(command, folder, f"http://127.0.0.1:{port}/health", {"PYTHONPATH": str(PROGRAMS)}):
+    with _running(command, folder, f"http://127.0.0.1:{port}/health"):
         yield f"http://127.0.0.1:{port}/"
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
             counted = re.findall(r'result="(\w+)"} (\d+)', answer.read().decode())
@@ -211,18 +209,16 @@ def _sigstore(program: Path, folder: Path) -> Iterator[str]:
     command = [program.resolve(), "serve", "--host=127.0.0.1", f"--port={port}", "--disable-ntp-monitoring"]
     command += ["--log-type=prod", "--timestamp-signer=file", "--file-signer-key-path=plain.pem"]
     command += ["--timestamp-signer-hash=sha512", "--certificate-chain-path=chain.pem"]
-    with _running([*map(str, command)], folder, f"http://127.0.0.1:{port}/ping", {}):
+    with _running([*map(str, command)], folder, f"http://127.0.0.1:{port}/ping"):
         yield f"http://127.0.0.1:{port}/api/v1/timestamp"
 
 
 @contextlib.contextmanager
-def _running(command: list[str], folder: Path, ready: str, environment: dict[str, str]) -> Iterator[None]:
+def _running(command: list[str], folder: Path, ready: str) -> Iterator[None]:
     """A server that answers at `ready`; ended afterwards."""
     log = folder / "log"
     with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, cwd=folder, env=os.environ | environment, stdout=output, stderr=output
-        )
+        server = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
     try:
         deadline = time.monotonic() + 20
         while not _answers(ready):
