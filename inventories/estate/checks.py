@@ -173,7 +173,10 @@ def only_routers_have_legs(estate: Estate) -> Iterator[Finding]:
 def roles_are_filled(estate: Estate) -> Iterator[Finding]:
     """Every role that the platform needs has a host."""
     needed = (
+        Role.TIME_SERVER,
         Role.CERTIFICATE_AUTHORITY,
+        Role.STATUS_RESPONDER,
+        Role.TIME_STAMPING,
         Role.POSTGRESQL,
         Role.REGISTRY,
         Role.MONITORING,
@@ -186,8 +189,17 @@ def roles_are_filled(estate: Estate) -> Iterator[Finding]:
     for role in needed:
         if not estate.hosts_with(role):
             yield Finding(("hosts",), f"no host has the role '{role}'")
+    for role in (Role.STATUS_RESPONDER, Role.TIME_STAMPING):
+        if len(estate.hosts_with(role)) == 1:
+            yield Finding(("hosts",), f"one host alone has the role '{role}': messages stop when it does")
     exchange = {Role.CENTRAL_SERVER, Role.SECURITY_SERVER}
+    keys = {Role.CERTIFICATE_AUTHORITY, Role.TIME_STAMPING}
     for index, host in enumerate(estate.hosts):
+        if host.has(Role.STATUS_RESPONDER) and not keys.isdisjoint(host.roles):
+            yield Finding(
+                ("hosts", index, "roles"),
+                f"'{host.name}' holds keys and can't be a status responder, which strangers reach",
+            )
         if exchange <= set(host.roles):
             yield Finding(
                 ("hosts", index, "roles"),
@@ -345,7 +357,9 @@ def flows_are_allowed(estate: Estate) -> Iterator[Finding]:
             found = True
             for start in starts:
                 pair = (start, host.zone)
-                if start != host.zone and host.zone not in zones[start].reaches and pair not in reported:
+                # A router stands in all of its zones.
+                within = start in host.addresses
+                if not within and host.zone not in zones[start].reaches and pair not in reported:
                     reported.add(pair)
                     yield Finding(
                         location,
@@ -530,6 +544,26 @@ REQUIRED_IMAGES = (
 """Images that the cluster and the platform run."""
 
 
+def certificates_are_recorded(estate: Estate) -> Iterator[Finding]:
+    """The trust services CA has a database for its record, with an account that can't change what it wrote."""
+    name = estate.trust.record
+    for index, database in enumerate(estate.postgresql.databases):
+        if database.name != name:
+            continue
+        location: Location = ("postgresql", "databases", index)
+        if not database.apart:
+            yield Finding(
+                (*location, "apart"), f"database '{name}' holds the record of certificates: set `apart: true`"
+            )
+        zones = {host.zone for host in estate.hosts_with(Role.CERTIFICATE_AUTHORITY)}
+        for zone in sorted(zones - set(database.from_zones)):
+            yield Finding(
+                (*location, "from_zones"), f"the trust services CA can't use '{name}' from zone '{zone}'"
+            )
+        return
+    yield Finding(("trust", "record"), f"database '{name}' doesn't exist")
+
+
 def shares_open_the_root(estate: Estate) -> Iterator[Finding]:
     """The root's token can be opened by those who hold its shares, and no share is anybody's twice."""
     ceremony = estate.trust.root.ceremony
@@ -595,6 +629,7 @@ RULES: tuple[Rule, ...] = (
     access_rights_lead_somewhere,
     exchange_software_is_supported,
     platform_is_consistent,
+    certificates_are_recorded,
     shares_open_the_root,
     production_is_complete,
 )

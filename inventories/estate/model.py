@@ -95,7 +95,8 @@ class Estate(Model):
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret that the site needs, derived from what it contains."""
         return secrets_of(
-            databases=[database.name for database in self.postgresql.databases],
+            databases=self.postgresql.databases,
+            time_stamping_hosts=[host.name for host in self.hosts_with(Role.TIME_STAMPING)],
             exchange_hosts=[host.name for host in self.hosts_with(Role.CENTRAL_SERVER, Role.SECURITY_SERVER)],
             bmc_credentials=sorted({server.bmc.credentials for server in self.servers}),
         )
@@ -103,6 +104,11 @@ class Estate(Model):
     def fqdn(self, host: Host | str) -> str:
         """The fully qualified name of a host."""
         return f"{host if isinstance(host, str) else host.name}.{self.site.domain}"
+
+    @property
+    def status_name(self) -> str:
+        """The name under which everybody asks about certificates, over plain HTTP."""
+        return f"status.{self.site.domain}"
 
     def service_name(self, sector: Sector) -> str:
         """The name under which security servers call a sector system."""
@@ -113,10 +119,10 @@ class Estate(Model):
         return f"https://{self.service_name(sector)}/{sector.collection}"
 
     def aliases(self, host: Host) -> tuple[str, ...]:
-        """Further names of a host: the load balancer carries the portal's and the sectors' names."""
+        """Further names of a host: the load balancer carries those of what is reached through it."""
         names: list[str] = []
         if host.has(Role.LOAD_BALANCER):
-            names.append(self.portal.host_name)
+            names.extend((self.portal.host_name, self.status_name))
             names.extend(self.service_name(sector) for sector in self.sectors)
         if host.name == self.federation.central_server and self.federation.address != self.fqdn(host):
             names.append(self.federation.address)

@@ -25,15 +25,19 @@ class Endpoint(StrEnum):
     """A service that a host offers on the network because of its role."""
 
     SSH = "ssh"
+    TIME = "time"
     NODE_METRICS = "node_metrics"
     INFRASTRUCTURE_TLS = "infrastructure_tls"
     TRUST_SERVICES = "trust_services"
+    CERTIFICATE_STATUS = "certificate_status"
+    TIME_STAMPS = "time_stamps"
     POSTGRESQL = "postgresql"
     REGISTRY = "registry"
     KUBERNETES_API = "kubernetes_api"
     KUBELET = "kubelet"
     PORTAL_NODE_PORT = "portal_node_port"
     SECTOR_NODE_PORTS = "sector_node_ports"
+    HTTP = "http"
     HTTPS = "https"
     LOAD_BALANCER_METRICS = "load_balancer_metrics"
     PROMETHEUS = "prometheus"
@@ -66,9 +70,13 @@ _XROAD = frozenset({Role.CENTRAL_SERVER, Role.SECURITY_SERVER})
 
 LISTENERS: dict[Endpoint, Listener] = {
     Endpoint.SSH: Listener(ports=(22,)),
+    Endpoint.TIME: Listener(ports=(123,), roles=frozenset({Role.TIME_SERVER}), protocol=Protocol.UDP),
     Endpoint.NODE_METRICS: Listener(ports=(9100,)),
     Endpoint.INFRASTRUCTURE_TLS: Listener(ports=(9443,), roles=frozenset({Role.CERTIFICATE_AUTHORITY})),
     Endpoint.TRUST_SERVICES: Listener(ports=(9444,), roles=frozenset({Role.CERTIFICATE_AUTHORITY})),
+    # The ports on which X-Road's own test CA offers both.
+    Endpoint.CERTIFICATE_STATUS: Listener(ports=(8888,), roles=frozenset({Role.STATUS_RESPONDER})),
+    Endpoint.TIME_STAMPS: Listener(ports=(8899,), roles=frozenset({Role.TIME_STAMPING})),
     Endpoint.POSTGRESQL: Listener(ports=(5432,), roles=frozenset({Role.POSTGRESQL})),
     Endpoint.REGISTRY: Listener(ports=(5000,), roles=frozenset({Role.REGISTRY})),
     Endpoint.KUBERNETES_API: Listener(ports=(6443,), roles=frozenset({Role.KUBERNETES_CONTROL_PLANE})),
@@ -77,6 +85,9 @@ LISTENERS: dict[Endpoint, Listener] = {
     Endpoint.SECTOR_NODE_PORTS: Listener(
         ports=tuple(range(30081, 30089)), roles=frozenset({Role.KUBERNETES_WORKER})
     ),
+    # For certificate status alone: whoever checks a certificate would have to check another first
+    # (RFC 5280, section 8).
+    Endpoint.HTTP: Listener(ports=(80,), roles=frozenset({Role.LOAD_BALANCER})),
     Endpoint.HTTPS: Listener(ports=(443,), roles=frozenset({Role.LOAD_BALANCER})),
     Endpoint.LOAD_BALANCER_METRICS: Listener(ports=(8404,), roles=frozenset({Role.LOAD_BALANCER})),
     Endpoint.PROMETHEUS: Listener(ports=(9090,), roles=frozenset({Role.MONITORING})),

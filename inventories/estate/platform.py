@@ -73,11 +73,18 @@ class Database(Model):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
     from_zones: tuple[Name, ...] = Field(min_length=1)
     purpose: str = Field(min_length=1)
+    apart: bool = False
+    """Whether its program works with an account of its own, which may do only what the owner lets it."""
 
     @property
     def owner(self) -> str:
         """The role that owns it: named like the database."""
         return self.name
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """All roles that may connect: the owner first."""
+        return (self.owner, f"{self.name}_service") if self.apart else (self.owner,)
 
 
 class Postgresql(Model):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
+from estate.platform import Database
 from estate.types import Model, Name
 
 
@@ -20,9 +21,19 @@ class Secret(Model):
     """False where a person must bring it, such as the credentials of existing hardware."""
 
 
-def database_password(database: str) -> str:
-    """The secret that holds the password of a database's owner."""
-    return f"database-{database.replace('_', '-')}"
+def database_password(account: str) -> str:
+    """The secret that holds the password of an account of a database; owners are named like their database."""
+    return f"database-{account.replace('_', '-')}"
+
+
+def time_stamping_order(host: str) -> str:
+    """The secret with which a time-stamping host orders its certificate."""
+    return f"time-stamping-order-{host}"
+
+
+def time_stamping_key(host: str) -> str:
+    """The secret that opens a time-stamping host's key."""
+    return f"time-stamping-key-{host}"
 
 
 def pin(host: str) -> str:
@@ -45,6 +56,9 @@ STANDING = (
     Secret(name="trust-services-officer-pin", description="Initializes the trust services CA's token"),
     Secret(name="trust-services-authentication", description="Orders X-Road authentication certificates"),
     Secret(name="trust-services-signing", description="Orders X-Road signing certificates"),
+    Secret(name="trust-services-federation", description="Orders X-Road certificates for the federation"),
+    Secret(name="trust-services-status", description="Orders the certificate of the OCSP answers' signer"),
+    Secret(name="trust-services-officer", description="Decides about orders and revokes certificates"),
     Secret(name="infrastructure-tls-pin", description="Opens the infrastructure TLS CA's token"),
     Secret(name="infrastructure-tls-officer-pin", description="Initializes the infrastructure TLS CA's token"),
     Secret(name="infrastructure-tls-hosts", description="Enrols hosts at the infrastructure TLS CA"),
@@ -57,12 +71,22 @@ STANDING = (
 
 
 def secrets_of(
-    databases: Iterable[str], exchange_hosts: Iterable[str], bmc_credentials: Iterable[str]
+    databases: Iterable[Database],
+    time_stamping_hosts: Iterable[str],
+    exchange_hosts: Iterable[str],
+    bmc_credentials: Iterable[str],
 ) -> tuple[Secret, ...]:
     """The standing secrets and those that the named objects bring."""
     found = list(STANDING)
     for database in databases:
-        found.append(Secret(name=database_password(database), description=f"Password of database '{database}'"))
+        for account in database.accounts:
+            told = f"Account '{account}' of database '{database.name}'"
+            found.append(Secret(name=database_password(account), description=told))
+    for host in time_stamping_hosts:
+        found.append(Secret(name=time_stamping_order(host), description=f"Orders the certificate of '{host}'"))
+        found.append(
+            Secret(name=time_stamping_key(host), description=f"Opens the time-stamping key of '{host}'")
+        )
     for host in exchange_hosts:
         found.append(Secret(name=pin(host), description=f"Software token PIN of '{host}'"))
         found.append(Secret(name=admin_password(host), description=f"Admin account of '{host}'"))

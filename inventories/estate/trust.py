@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from estate.types import CountryCode, Days, Hours, Model
+from estate.types import CountryCode, Days, Hours, Minutes, Model, ObjectIdentifier
 
 
 class KeyAlgorithm(StrEnum):
@@ -73,6 +73,26 @@ class IssuingAuthority(Model):
         return self.common_name if self.generation == 1 else f"{self.common_name} G{self.generation}"
 
 
+class CertificateStatus(Model):
+    """What is told about certificates of the trust services CA, and how fresh it is."""
+
+    freshness: Minutes = Field(default=60, ge=2)
+    """No older than this may an OCSP answer be: X-Road's `ocspFreshnessSeconds`."""
+    responder_key: Literal[KeyAlgorithm.RSA_3072, KeyAlgorithm.EC_P256] = KeyAlgorithm.RSA_3072
+    responder_lifetime: Hours = 720
+    """Life of the certificate that answers are signed with. Nobody can revoke it, so it is short."""
+    revocation_list_lifetime: Hours = 48
+
+
+class TimeStamping(Model):
+    """Time stamps (RFC 3161)."""
+
+    policy: ObjectIdentifier
+    """Under which rules stamps are made: an identifier of the operator's own."""
+    lifetime: Days = 1095
+    """Life of a time-stamping authority's certificate. Its stamps are checked with it for years."""
+
+
 class Trust(Model):
     """The PKI of the site."""
 
@@ -83,6 +103,10 @@ class Trust(Model):
     """Issues X-Road authentication and signing certificates. Not TLS certificates of hosts."""
     infrastructure_tls: IssuingAuthority
     """Issues the TLS certificates of hosts. Not trusted for X-Road messages."""
+    record: str = "certificates"
+    """Database in which the trust services CA writes down what it issues."""
+    status: CertificateStatus = CertificateStatus()
+    time_stamping: TimeStamping
 
     @property
     def issuing(self) -> dict[str, IssuingAuthority]:

@@ -28,6 +28,9 @@ IdentifierCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9'()+,\-.=
 CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 """ISO 3166-1 alpha-2."""
 
+ObjectIdentifier = Annotated[str, StringConstraints(pattern=r"^[012](\.(0|[1-9][0-9]*))+$", max_length=128)]
+"""Numbers with dots between them (ITU-T X.660)."""
+
 MacAddress = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -78,6 +81,7 @@ __all__ = [
     "Minutes",
     "Model",
     "Name",
+    "ObjectIdentifier",
     "Port",
     "Protocol",
     "RackUnit",

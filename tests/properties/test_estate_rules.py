@@ -91,6 +91,41 @@ def role_without_host(data: dict[str, Any], draw: st.DataObject) -> str:
     return f"no host has the role '{role}'"
 
 
+def lone_host(data: dict[str, Any], draw: st.DataObject) -> str:
+    role = draw.draw(st.sampled_from(["status_responder", "time_stamping"]))
+    for host in [host for host in data["hosts"] if role in host["roles"]][1:]:
+        host["roles"] = ()
+    return f"one host alone has the role '{role}'"
+
+
+def responder_with_keys(data: dict[str, Any], draw: st.DataObject) -> str:
+    responder = draw.draw(st.sampled_from([h for h in data["hosts"] if "status_responder" in h["roles"]]))
+    other = draw.draw(st.sampled_from(["certificate_authority", "time_stamping"]))
+    responder["roles"] = (*responder["roles"], other)
+    return f"'{responder['name']}' holds keys and can't be a status responder"
+
+
+def _record(data: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(d for d in data["postgresql"]["databases"] if d["name"] == "certificates")
+    return found
+
+
+def record_that_can_be_rewritten(data: dict[str, Any], _: st.DataObject) -> str:
+    _record(data)["apart"] = False
+    return "database 'certificates' holds the record of certificates"
+
+
+def record_out_of_reach(data: dict[str, Any], draw: st.DataObject) -> str:
+    zones = [zone["name"] for zone in data["zones"] if zone["name"] != "trust"]
+    _record(data)["from_zones"] = (draw.draw(st.sampled_from(zones)),)
+    return "the trust services CA can't use 'certificates' from zone 'trust'"
+
+
+def record_without_database(data: dict[str, Any], _: st.DataObject) -> str:
+    data["trust"]["record"] = "nowhere"
+    return "database 'nowhere' doesn't exist"
+
+
 def even_quorum(data: dict[str, Any], draw: st.DataObject) -> str:
     worker = draw.draw(st.sampled_from([h for h in data["hosts"] if "kubernetes_worker" in h["roles"]]))
     worker["roles"] = ("kubernetes_control_plane",)
@@ -200,6 +235,11 @@ ANYWHERE: tuple[Break, ...] = (
     node_without_pods,
     legs_without_router,
     role_without_host,
+    lone_host,
+    responder_with_keys,
+    record_that_can_be_rewritten,
+    record_out_of_reach,
+    record_without_database,
     even_quorum,
     too_many_shares,
     two_shares_of_one_custodian,

@@ -29,7 +29,7 @@ def agenda(estate: Estate) -> dict[str, Any]:
             for name, authority in trust.issuing.items()
         },
         "revocation_list": {
-            "url": f"http://status.{estate.site.domain}/crl/root.crl",
+            "url": f"http://{estate.status_name}/crl/root.crl",
             "lifetime_days": root.revocation_list_lifetime,
         },
         "token": {"library": root.token.library, "slot": root.token.slot},

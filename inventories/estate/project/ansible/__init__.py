@@ -13,7 +13,10 @@ EVERYWHERE = ("base", "firewall", "host_certificate", "node_exporter")
 
 BY_ROLE: dict[Role, tuple[str, ...]] = {
     Role.ROUTER: (),
+    Role.TIME_SERVER: (),
     Role.CERTIFICATE_AUTHORITY: ("certificate_authority",),
+    Role.STATUS_RESPONDER: (),
+    Role.TIME_STAMPING: (),
     Role.POSTGRESQL: ("postgresql",),
     Role.REGISTRY: ("registry",),
     Role.MONITORING: ("monitoring",),

@@ -29,8 +29,10 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
             for other in estate.hosts
         ],
         "base_time_zone": estate.site.time_zone,
-        "base_time_sources": list(estate.site.time_sources),
+        "base_time_sources": _time_sources(estate, host),
         "base_time_adjusts_clock": not in_container,
+        "base_time_serves": [str(estate.site.network)] if host.has(Role.TIME_SERVER) else [],
+        "base_time_answers_programs": host.has(Role.TIME_STAMPING),
         "base_sysctl": _network_settings(host) | ({} if in_container else _KERNEL_SETTINGS),
         "base_updates": {
             "enabled": not in_container,
@@ -40,6 +42,15 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
             "reboot_time": "03:30",
         },
     }
+
+
+def _time_sources(estate: Estate, host: Host) -> list[str]:
+    """The site's time servers, each by its address in the host's own zone; they themselves ask outside."""
+    if host.has(Role.TIME_SERVER):
+        return list(estate.site.time_sources)
+    return [
+        str(server.addresses.get(host.zone, server.address)) for server in estate.hosts_with(Role.TIME_SERVER)
+    ]
 
 
 _KERNEL_SETTINGS: dict[str, int] = {

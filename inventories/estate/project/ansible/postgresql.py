@@ -9,16 +9,17 @@ from estate.model import Estate
 from estate.project.ansible.secret import secret
 from estate.secrets import database_password
 
-CONNECTIONS_OF_AN_OWNER = 20
-"""What one database's owner may hold at one time; the sum of all leaves as many again for administration."""
+CONNECTIONS_OF_AN_ACCOUNT = 20
+"""What one account may hold at one time; the sum of all leaves as many again for administration."""
 
 
 def variables(estate: Estate, host: Host) -> dict[str, Any]:
-    """Databases with their owners and the networks that may use them, and the memory of the service."""
+    """Databases with their accounts and the networks that may use them, and the memory of the service."""
     databases = estate.postgresql.databases
+    accounts = [account for database in databases for account in database.accounts]
     mebibytes = estate.postgresql.memory * 1024
     return {
-        "postgresql_max_connections": CONNECTIONS_OF_AN_OWNER * (len(databases) + 1),
+        "postgresql_max_connections": CONNECTIONS_OF_AN_ACCOUNT * (len(accounts) + 1),
         # PostgreSQL's advice for a host of its own: a quarter for its cache, the rest for the system's.
         "postgresql_memory": {
             "shared_buffers_mib": mebibytes // 4,
@@ -28,19 +29,20 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         },
         "postgresql_roles": [
             {
-                "name": database.owner,
-                "password": secret(database_password(database.name)),
-                "connection_limit": CONNECTIONS_OF_AN_OWNER,
+                "name": account,
+                "password": secret(database_password(account)),
+                "connection_limit": CONNECTIONS_OF_AN_ACCOUNT,
             }
-            for database in databases
+            for account in accounts
         ],
         "postgresql_databases": [{"name": database.name, "owner": database.owner} for database in databases],
         "postgresql_access": [
             {
                 "database": database.name,
-                "role": database.owner,
+                "role": account,
                 "sources": [str(estate.zone(zone).network) for zone in database.from_zones],
             }
             for database in databases
+            for account in database.accounts
         ],
     }

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from testinfra.host import Host
 
+pytestmark = pytest.mark.on("node")
+"""The other hosts of the scenario differ in their time service only."""
+
 
 def sshd_setting(host: Host, name: str) -> str:
     """What the SSH server does, by its own word."""
@@ -81,6 +84,20 @@ def test_time_service_measures_without_touching_the_clock(host: Host) -> None:
     assert host.service("chrony").is_enabled
     assert "192.0.2.123" in host.check_output("chronyc -n sources")
     assert " -x" in host.check_output("pgrep -a chronyd")
+
+
+@pytest.mark.on("stamping")
+def test_a_host_follows_the_time_server_and_tells_its_programs(host: Host) -> None:
+    """An unprivileged program learns how sure the time is, by asking the time service."""
+    asked = host.check_output("chronyc -c waitsync 30 0 0 1 >/dev/null; runuser -u nobody -- chronyc -c tracking")
+    fields = asked.split(",")
+    assert fields[13] == "Normal"
+    assert int(fields[2]) == 11
+
+
+def test_time_is_neither_served_nor_told_by_other_hosts(host: Host) -> None:
+    """Who isn't a time server listens on no port for it."""
+    assert "chronyd" not in host.check_output("ss --listening --udp --numeric --processes")
 
 
 def test_time_zone(host: Host) -> None:
