@@ -86,6 +86,25 @@ def data(run: Run) -> str:
     return "database and registry answer over TLS"
 
 
+def trust_services(run: Run) -> str:
+    """Certificates can be issued, every responder's status is fresh, every stamping clock is sure."""
+    estate = run.estate
+    authority = estate.hosts_with(Role.CERTIFICATE_AUTHORITY)[0]
+    issuing = f"https://{estate.fqdn(authority)}:{_port(Endpoint.TRUST_SERVICES)}/health"
+    probes = [Probe(authority.name, _http(issuing, "200"), "can issue certificates")]
+    for role, endpoint, claim in (
+        (Role.STATUS_RESPONDER, Endpoint.CERTIFICATE_STATUS, "tells fresh status"),
+        (Role.TIME_STAMPING, Endpoint.TIME_STAMPS, "makes time stamps"),
+    ):
+        probes += [
+            Probe(host.name, _http(f"http://127.0.0.1:{_port(endpoint)}/health", "200"), claim)
+            for host in estate.hosts_with(role)
+        ]
+    ask(run.workspace, probes, run.report)
+    responders, stamping = estate.hosts_with(Role.STATUS_RESPONDER), estate.hosts_with(Role.TIME_STAMPING)
+    return f"issuing, {len(responders)} responders and {len(stamping)} time-stamping authorities answer"
+
+
 def cluster(run: Run) -> str:
     """The API server is ready and so is every node; the load balancer is up."""
     estate = run.estate

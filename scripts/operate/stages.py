@@ -196,7 +196,8 @@ def _ansible(
     """A stage that is a playbook, and then perhaps `more`. `first` says, and does, what must be before it."""
 
     def play(run: Run, *, check: bool) -> Outcome:
-        result = run_playbook(run.workspace, f"apply_{name}", run.report, check=check, lock=run.lock)
+        playbook = f"apply_{name.replace('-', '_')}"
+        result = run_playbook(run.workspace, playbook, run.report, check=check, lock=run.lock)
         run.measured.setdefault("slowest_tasks", {})[name] = _slowest(result)
         text = _counts(result)
         if check:
@@ -284,6 +285,7 @@ STAGES: tuple[Stage, ...] = (
         first=(certification.plan, certification.settle),
     ),
     _ansible("data", "Databases and the image registry", proofs.data, images.publish),
+    _ansible("trust-services", "X-Road certificates, their status, time stamps", proofs.trust_services),
     _ansible("cluster", "Kubernetes and the load balancer", proofs.cluster),
     _ansible("exchange", "Central server and security servers", proofs.exchange),
     Stage(

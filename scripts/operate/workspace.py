@@ -58,6 +58,11 @@ class Workspace:
         return self.directory / "ceremony"
 
     @property
+    def timestamping_directory(self) -> Path:
+        """Certificates of the time-stamping authorities, brought from their hosts."""
+        return self.directory / "timestamping"
+
+    @property
     def kubeconfig(self) -> Path:
         """The cluster administrator's access, fetched when the cluster was made."""
         return self.directory / "kubeconfig"
@@ -107,6 +112,7 @@ class Workspace:
             **os.environ,
             SECRETS_VARIABLE: str(self.secrets.directory),
             "SMARTGOUV_CEREMONY": str(self.ceremony_directory),
+            "SMARTGOUV_TIMESTAMPING": str(self.timestamping_directory),
             "SMARTGOUV_SITE": self.site,
         }
         variables.pop(OVERLAY_VARIABLE, None)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from operate.acceptance import certificates, evidence, monitoring, paths, requests
+from operate.acceptance import certificates, evidence, monitoring, paths, requests, trust_services
 from operate.acceptance.result import Check
 from operate.failure import Failure
 from operate.run import Outcome, Run
@@ -17,6 +17,7 @@ GROUPS: tuple[tuple[str, Callable[..., list[Check]]], ...] = (
     ("refused requests", requests.check_refusals),
     ("forbidden paths", paths.check),
     ("certificates", certificates.check),
+    ("trust services", trust_services.check),
     ("monitoring", monitoring.check),
 )
 """What is looked at, in the order of the table."""

@@ -42,7 +42,7 @@ def failing(name: str) -> Stage:
 
 def test_the_order_is_the_one_of_an_apply() -> None:
     """Each stage stands on those before it."""
-    order = "validate hardware base trust data cluster exchange federation platform verify"
+    order = "validate hardware base trust data trust-services cluster exchange federation platform verify"
     assert [stage.name for stage in stages.STAGES] == order.split()
 
 
@@ -59,7 +59,7 @@ def test_an_unknown_stage_is_bad_input() -> None:
         stages.selected("databases", None)
 
     assert caught.value.code is ExitCode.BAD_INPUT
-    assert "data, cluster" in caught.value.details
+    assert "base, trust, data" in caught.value.details
 
 
 def test_results_and_counts_reach_the_ledger(run: Run) -> None:

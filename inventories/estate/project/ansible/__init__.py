@@ -14,9 +14,9 @@ EVERYWHERE = ("base", "firewall", "host_certificate", "node_exporter")
 BY_ROLE: dict[Role, tuple[str, ...]] = {
     Role.ROUTER: (),
     Role.TIME_SERVER: (),
-    Role.CERTIFICATE_AUTHORITY: ("certificate_authority",),
-    Role.STATUS_RESPONDER: (),
-    Role.TIME_STAMPING: (),
+    Role.CERTIFICATE_AUTHORITY: ("certificate_authority", "trust_services"),
+    Role.STATUS_RESPONDER: ("status_responder",),
+    Role.TIME_STAMPING: ("time_stamping",),
     Role.POSTGRESQL: ("postgresql",),
     Role.REGISTRY: ("registry",),
     Role.MONITORING: ("monitoring",),

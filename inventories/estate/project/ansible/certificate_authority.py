@@ -12,48 +12,38 @@ from estate.trust import IssuingAuthority
 
 
 def variables(estate: Estate, host: Host) -> dict[str, Any]:
-    """The two issuing authorities."""
+    """The two issuing authorities: keys of both, and the service of the one for TLS."""
     trust = estate.trust
-    names = [estate.fqdn(host), host.name, str(host.address)]
     return {
         "certificate_authority_organization": trust.organization,
         "certificate_authority_country": trust.country,
         "certificate_authority_issuers": [
             {
-                **_issuer("infrastructure-tls", trust.infrastructure_tls, Endpoint.INFRASTRUCTURE_TLS),
-                "names": names,
-                "acme": True,
-                "provisioners": [{"name": "hosts", "profile": "tls"}],
+                **_issuer("infrastructure-tls", trust.infrastructure_tls),
+                "serves": {
+                    "leaf_lifetime_hours": trust.infrastructure_tls.leaf_lifetime,
+                    "names": [estate.fqdn(host), host.name, str(host.address)],
+                    "port": LISTENERS[Endpoint.INFRASTRUCTURE_TLS].port,
+                    "acme": True,
+                    "provisioners": ["hosts"],
+                },
             },
-            {
-                **_issuer("trust-services", trust.trust_services, Endpoint.TRUST_SERVICES),
-                "names": names,
-                "acme": False,
-                "provisioners": [
-                    {"name": "authentication", "profile": "xroad_authentication"},
-                    {"name": "signing", "profile": "xroad_signing"},
-                ],
-            },
+            _issuer("trust-services", trust.trust_services),
         ],
-        "certificate_authority_provisioner_passwords": {
-            "hosts": secret("infrastructure-tls-hosts"),
-            "authentication": secret("trust-services-authentication"),
-            "signing": secret("trust-services-signing"),
-        },
+        "certificate_authority_provisioner_passwords": {"hosts": secret("infrastructure-tls-hosts")},
     }
 
 
-def _issuer(name: str, authority: IssuingAuthority, endpoint: Endpoint) -> dict[str, Any]:
+def _issuer(name: str, authority: IssuingAuthority) -> dict[str, Any]:
     """What one issuing authority has in itself; its PINs are secrets of its name."""
     return {
         "name": name,
         "common_name": authority.name,
         "key": authority.key.value,
-        "leaf_lifetime_hours": authority.leaf_lifetime,
-        "port": LISTENERS[endpoint].port,
         "token": {
             "library": authority.token.library,
             "slot": authority.token.slot,
+            "devices": list(authority.token.devices),
             "key": f"{name}-{authority.generation}",
         },
         "pin": secret(f"{name}-pin"),

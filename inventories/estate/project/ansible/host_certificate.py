@@ -10,6 +10,7 @@ from estate.network import LISTENERS, Endpoint
 from estate.project.ansible.secret import secret
 
 RELOADED: dict[Role, tuple[str, ...]] = {
+    Role.CERTIFICATE_AUTHORITY: ("trust-services-issuing.service",),
     Role.POSTGRESQL: ("postgresql@*.service",),
     Role.REGISTRY: ("docker-registry.service",),
     Role.MONITORING: ("prometheus.service", "prometheus-alertmanager.service"),

@@ -14,10 +14,26 @@ HEALTH_PATH = "/healthz"
 
 
 def variables(estate: Estate, host: Host) -> dict[str, Any]:
-    """The ports, and a route for the portal and for each sector system."""
+    """The ports, and a route for the portal, for each sector system, and for the status of certificates."""
     return {
         "load_balancer_port": LISTENERS[Endpoint.HTTPS].port,
         "load_balancer_metrics_port": LISTENERS[Endpoint.LOAD_BALANCER_METRICS].port,
+        "load_balancer_plain_port": LISTENERS[Endpoint.HTTP].port,
+        "load_balancer_plain_routes": [
+            {
+                "name": "status",
+                "host_name": estate.status_name,
+                "servers": [
+                    {
+                        "name": responder.name,
+                        "address": str(responder.address),
+                        "port": LISTENERS[Endpoint.CERTIFICATE_STATUS].port,
+                    }
+                    for responder in estate.hosts_with(Role.STATUS_RESPONDER)
+                ],
+                "health_path": "/health",
+            }
+        ],
         "load_balancer_routes": [
             {
                 "name": "portal",

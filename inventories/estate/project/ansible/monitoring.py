@@ -31,6 +31,9 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         "monitoring_targets": [
             _target(estate, "node", Endpoint.NODE_METRICS),
             _target(estate, "load_balancer", Endpoint.LOAD_BALANCER_METRICS),
+            _target(estate, "trust_services", Endpoint.TRUST_SERVICES),
+            _target(estate, "certificate_status", Endpoint.CERTIFICATE_STATUS, scheme="http"),
+            _target(estate, "time_stamps", Endpoint.TIME_STAMPS, scheme="http"),
         ],
         "monitoring_probes": [
             _probe("certificates", "tls", _offered(estate, "{host}:{port}", Endpoint.NODE_METRICS)),
@@ -52,10 +55,10 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
     }
 
 
-def _target(estate: Estate, job: str, endpoint: Endpoint) -> dict[str, Any]:
+def _target(estate: Estate, job: str, endpoint: Endpoint, scheme: str = "https") -> dict[str, Any]:
     return {
         "job": job,
-        "scheme": "https",
+        "scheme": scheme,
         "path": "/metrics",
         "instances": _offered(estate, "{host}:{port}", endpoint),
     }

@@ -89,7 +89,9 @@ def test_time_service_measures_without_touching_the_clock(host: Host) -> None:
 @pytest.mark.on("stamping")
 def test_a_host_follows_the_time_server_and_tells_its_programs(host: Host) -> None:
     """An unprivileged program learns how sure the time is, by asking the time service."""
-    asked = host.check_output("chronyc -c waitsync 30 0 0 1 >/dev/null; runuser -u nobody -- chronyc -c tracking")
+    asked = host.check_output(
+        "chronyc -c waitsync 30 0 0 1 >/dev/null; runuser -u nobody -- chronyc -c tracking"
+    )
     fields = asked.split(",")
     assert fields[13] == "Normal"
     assert int(fields[2]) == 11

@@ -10,50 +10,24 @@ from testinfra.host import Host
 ROOT = "/etc/smartgouv/root/root.crt"
 CA = "/etc/smartgouv/ca"
 URL = "https://authority.site.test"
-PASSWORDS = {
-    "hosts": "order-certificates-of-hosts",
-    "authentication": "order-authentication-certificates",
-    "signing": "order-signing-certificates",
-}
+PASSWORD = "order-certificates-of-hosts"
 
 
-def issued(host: Host, provisioner: str, port: int, subject: str, names: list[str], request: str) -> str:
-    """The certificate, as text, that a provisioner issues for a request made by openssl."""
+def issued(host: Host, subject: str, names: list[str], request: str) -> str:
+    """The certificate, as text, that hosts get for a request made by openssl."""
     common_name = re.findall("/CN=([^/]+)", subject)[0]
     sans = " ".join(f"--san={name}" for name in names)
-    server = f"--ca-url={URL}:{port} --root={ROOT}"
+    server = f"--ca-url={URL}:9443 --root={ROOT}"
     host.check_output(
-        f"openssl req -new -newkey rsa:2048 -nodes -keyout /run/{provisioner}.key -out /run/{provisioner}.csr "
+        "openssl req -new -newkey rsa:2048 -nodes -keyout /run/hosts.key -out /run/hosts.csr "
         f"-subj '{subject}' {request}"
     )
     host.check_output(
-        f"printf %s {PASSWORDS[provisioner]} | step ca token '{common_name}' {sans} {server} "
-        f"--provisioner={provisioner} --provisioner-password-file=/dev/stdin > /run/token"
+        f"printf %s {PASSWORD} | step ca token '{common_name}' {sans} {server} "
+        f"--provisioner=hosts --provisioner-password-file=/dev/stdin > /run/token"
     )
-    host.check_output(
-        f"step ca sign /run/{provisioner}.csr /run/{provisioner}.crt --token=$(cat /run/token) {server} --force"
-    )
-    return host.check_output(f"openssl x509 -in /run/{provisioner}.crt -noout -text -nameopt multiline")
-
-
-@pytest.fixture(scope="module")
-def authentication(host: Host) -> str:
-    """An authentication certificate by X-Road's Basic profile."""
-    return issued(
-        host,
-        "authentication",
-        9444,
-        "/C=BJ/O=Civil Registry/CN=ss1.site.test/serialNumber=CIVILREG",
-        ["ss1.site.test"],
-        "-addext subjectAltName=DNS:ss1.site.test",
-    )
-
-
-@pytest.fixture(scope="module")
-def signing(host: Host) -> str:
-    """A signing certificate by X-Road's Basic profile."""
-    subject = "/C=BJ/O=Civil Registry/CN=Civil Registry/businessCategory=GOV/serialNumber=CIVILREG"
-    return issued(host, "signing", 9444, subject, [], "")
+    host.check_output(f"step ca sign /run/hosts.csr /run/hosts.crt --token=$(cat /run/token) {server} --force")
+    return host.check_output("openssl x509 -in /run/hosts.crt -noout -text -nameopt multiline")
 
 
 def usage(text: str, extension: str) -> set[str]:
@@ -114,7 +88,7 @@ def test_one_issuer_cannot_read_the_other(host: Host) -> None:
 
     assert tried.rc != 0
     assert token.rc != 0
-    assert users == ["ca-infrastructure-tls", "ca-trust-services"]
+    assert users == ["ca-infrastructure-tls"]
 
 
 def test_no_secret_is_in_an_argument(host: Host) -> None:
@@ -122,10 +96,10 @@ def test_no_secret_is_in_an_argument(host: Host) -> None:
     assert "open-the" not in host.check_output("ps -eo args")
 
 
-@pytest.mark.parametrize("port", [9443, 9444])
-def test_issuers_answer(host: Host, port: int) -> None:
-    """Clients that trust the root reach each issuer by its name."""
-    assert "ok" in host.check_output(f"curl -sS --cacert {ROOT} {URL}:{port}/health")
+def test_the_tls_authority_answers(host: Host) -> None:
+    """Clients that trust the root reach it by its name. The other authority is another role's to run."""
+    assert "ok" in host.check_output(f"curl -sS --cacert {ROOT} {URL}:9443/health")
+    assert not host.service("certificate-authority@trust-services").is_enabled
 
 
 def test_acme_directory_is_offered(host: Host) -> None:
@@ -137,7 +111,7 @@ def test_tls_certificate(host: Host) -> None:
     """A host gets what a TLS server and client need, for its names, for thirty days at most."""
     names = ["web.site.test", "alias.site.test"]
     request = "-addext subjectAltName=DNS:web.site.test,DNS:alias.site.test"
-    text = issued(host, "hosts", 9443, "/CN=web.site.test", names, request)
+    text = issued(host, "/CN=web.site.test", names, request)
 
     assert usage(text, "Subject Alternative Name") == {"DNS:web.site.test", "DNS:alias.site.test"}
     assert usage(text, "Extended Key Usage") == {
@@ -153,62 +127,13 @@ def test_token_is_good_for_its_names_only(host: Host) -> None:
     request = "-addext subjectAltName=DNS:bank.site.test"
 
     with pytest.raises(AssertionError, match="valid DNS names"):
-        issued(host, "hosts", 9443, "/CN=web.site.test", ["web.site.test"], request)
-
-
-def test_authentication_certificate_usages(authentication: str) -> None:
-    """X-Road takes a certificate for authentication by these usages."""
-    assert usage(authentication, "Key Usage") == {
-        "Digital Signature",
-        "Key Encipherment",
-        "Data Encipherment",
-        "Key Agreement",
-    }
-    assert usage(authentication, "Extended Key Usage") == {
-        "TLS Web Server Authentication",
-        "TLS Web Client Authentication",
-    }
-    assert usage(authentication, "Subject Alternative Name") == {"DNS:ss1.site.test"}
-
-
-@pytest.mark.parametrize(
-    "attribute", [r"countryName +=\s*BJ", r"commonName +=\s*ss1\.site\.test", r"serialNumber +=\s*CIVILREG"]
-)
-def test_authentication_certificate_keeps_the_subject(authentication: str, attribute: str) -> None:
-    """The member's code stands in the issued subject."""
-    assert re.search(attribute, authentication)
-
-
-def test_signing_certificate_usages(signing: str) -> None:
-    """X-Road refuses a signing certificate that could also authenticate."""
-    assert usage(signing, "Key Usage") == {"Non Repudiation"}
-    assert usage(signing, "Extended Key Usage") == set()
-    assert usage(signing, "Subject Alternative Name") == set()
-    assert "CA:TRUE" not in signing
-
-
-@pytest.mark.parametrize(
-    "attribute",
-    [r"organizationName +=\s*Civil Registry", r"businessCategory +=\s*GOV", r"serialNumber +=\s*CIVILREG"],
-)
-def test_signing_certificate_keeps_the_subject(signing: str, attribute: str) -> None:
-    """Class and code of the member stand in the issued subject; messages are matched with them."""
-    assert re.search(attribute, signing)
-
-
-def test_issued_certificates_chain_to_the_root(host: Host, authentication: str, signing: str) -> None:
-    """Root and issuer are all that a verifier needs."""
-    assert authentication
-    assert signing
-    for name in ("authentication", "signing"):
-        path = f"{CA}/trust-services/ca.crt /run/{name}.crt"
-        assert host.run(f"openssl verify -CAfile {ROOT} -untrusted {path}").rc == 0
+        issued(host, "/CN=web.site.test", ["web.site.test"], request)
 
 
 def test_wrong_password_buys_nothing(host: Host) -> None:
     """Who doesn't know the provisioner's password gets no token."""
     tried = host.run(
-        f"printf wrong | step ca token ss1 --ca-url={URL}:9444 --root={ROOT} --provisioner=signing "
+        f"printf wrong | step ca token ss1 --ca-url={URL}:9443 --root={ROOT} --provisioner=hosts "
         "--provisioner-password-file=/dev/stdin"
     )
 

@@ -57,6 +57,28 @@ def test_a_name_without_a_route_is_misdirected(host: Host) -> None:
 
 
 @pytest.mark.on("citizen")
+def test_the_plain_port_serves_its_own_names_alone(host: Host) -> None:
+    assert json.loads(host.check_output("curl -sS http://status.test/"))["port"] in {30091, 30092}
+    for name in ("portal.test", "elsewhere.test"):
+        assert host.check_output(f"{STATUS} -H 'Host: {name}' http://status.test/") == "421"
+    assert host.check_output(f"{STATUS} -X DELETE http://status.test/") == "405"
+
+
+@pytest.mark.on("balancer")
+def test_a_plain_server_that_dies_costs_no_request(host: Host, machine: Machines) -> None:
+    """Killed while it is asked: the other one answers the same request, POST as well."""
+    worker = machine("worker")
+    asked = "xargs -P4 -I{} curl -sS -o /dev/null -w '%{http_code}\\n' -d x http://status.test/"
+    try:
+        worker.check_output("(sleep 1; systemctl kill --signal=KILL service-30092) >/dev/null 2>&1 & true")
+        answers = host.check_output(f"seq 600 | {asked}").split()
+    finally:
+        worker.check_output("systemd-run --unit=service-30092 /usr/bin/python3 /root/service.py 30092 || true")
+    assert len(answers) == 600
+    assert set(answers) == {"200"}
+
+
+@pytest.mark.on("citizen")
 def test_only_tls_of_today_is_spoken(host: Host) -> None:
     assert host.run(f"{STATUS} --tls-max 1.1 https://portal.test/").rc == 35
     assert host.check_output(f"{STATUS} --tlsv1.3 https://portal.test/") == "200"
