@@ -124,6 +124,7 @@ def _prepared(folder: Path, server: Any, port: int, token: str) -> Path:
     members = [{"class": "GOV", "code": code, "name": code, "servers": [_server(code)]} for code in _codes()]
     configuration = {
         "country": "BJ",
+        "organization": "Bench",
         "issuer": {"certificate": str(folder / "issuer.pem")},
         "token": {"library": library, "label": "bench", "key": "issuing", "pin_file": str(folder / "pin")},
         "addresses": {
@@ -131,7 +132,12 @@ def _prepared(folder: Path, server: Any, port: int, token: str) -> Path:
             "crl": "http://pki.example/trust.crl",
             "ca_issuers": "http://pki.example/trust.crt",
         },
-        "lifetimes": {"authentication_hours": 8760, "signing_hours": 8760},
+        "lifetimes": {
+            "authentication_hours": 8760,
+            "signing_hours": 8760,
+            "status_responder_hours": 720,
+            "time_stamping_hours": 8760,
+        },
         "database": {
             "connection": f"host={server.folder} dbname={_DATABASE} user={_ACCOUNT}",
             "account": _ACCOUNT,

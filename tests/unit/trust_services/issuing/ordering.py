@@ -17,9 +17,13 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 from trust_services.issuing.orders import Order, Profile
 from trust_services.issuing.profiles import Addresses, Terms
 from trust_services.issuing.refusals import Unavailable
+from trust_services.issuing.rules import Site
 from trust_services.signing import SigningKey
 
 COUNTRY = "BJ"
+ORGANIZATION = "Agence des Services"
+SITE = Site(COUNTRY, ORGANIZATION)
+SERVICE = "stamps1.trust.example.bj"
 SERVER = "ss1.health.example.bj"
 NAME = "Ministère de la Santé"
 ADDRESSES = Addresses(
@@ -58,14 +62,25 @@ def fresh_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
+def key_for(profile: str) -> SigningKey:
+    """A key that a certificate of this profile may have; a new one unless that takes a while."""
+    return rsa_key(profile, 3072) if profile == Profile.TIME_STAMPING else fresh_key()
+
+
 def subject(profile: str, member_class: str = "GOV", code: str = "HEALTH", name: str = NAME) -> Subject:
-    """The subject that X-Road's Basic profile prescribes."""
+    """The subject that X-Road's Basic profile prescribes, or that of a service."""
     if profile == "authentication":
         return [
             (NameOID.COMMON_NAME, SERVER),
             (NameOID.SERIAL_NUMBER, code),
             (NameOID.COUNTRY_NAME, COUNTRY),
             (NameOID.ORGANIZATION_NAME, name),
+        ]
+    if Profile(profile).of_service:
+        return [
+            (NameOID.COUNTRY_NAME, COUNTRY),
+            (NameOID.ORGANIZATION_NAME, ORGANIZATION),
+            (NameOID.COMMON_NAME, SERVICE),
         ]
     return [
         (NameOID.COMMON_NAME, name),
@@ -127,10 +142,11 @@ def content(
     idempotency_key: str = "",
 ) -> dict[str, object]:
     """An order as a client sends it."""
-    made = csr or request(subject(profile, code=code, name=name), key or fresh_key())
+    made = csr or request(subject(profile, code=code, name=name), key or key_for(profile))
+    member = {"class": "GOV", "code": code, "name": name}
     sent: dict[str, object] = {
         "profile": profile,
-        "member": {"class": "GOV", "code": code, "name": name},
+        **({"service": SERVICE} if Profile(profile).of_service else {"member": member}),
         "csr": made if isinstance(made, str) else pem(made),
         "idempotency_key": idempotency_key or f"order-{next(_numbers):08d}",
     }
@@ -150,7 +166,7 @@ class TestAuthority:
     def terms(self, days: int = 365) -> Terms:
         """What its certificates have in common."""
         life = dict.fromkeys(Profile, timedelta(days=days))
-        return Terms(self.certificate, COUNTRY, ADDRESSES, life)
+        return Terms(self.certificate, SITE, ADDRESSES, life)
 
 
 @cache

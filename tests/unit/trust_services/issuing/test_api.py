@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.trust_services.issuing.conftest import Place
-from tests.unit.trust_services.issuing.ordering import Memory, authority, content, ec_key, fresh_key
+from tests.unit.trust_services.issuing.ordering import SERVICE, Memory, authority, content, ec_key, fresh_key
 
 from trust_services.issuing import linting
 from trust_services.issuing.api import MAX_BODY_BYTES, Reader, application
@@ -23,15 +23,23 @@ from trust_services.issuing.orders import Order
 from trust_services.issuing.service import Service
 from trust_services.issuing.signing import Authority
 
-TOKENS = {"federation": "f" * 40, "another": "a" * 40, "officer": "o" * 40}
+TOKENS = {"federation": "f" * 40, "another": "a" * 40, "officer": "o" * 40, "status": "s" * 40}
 PROBLEM = "application/problem+json"
 
 
 def clients() -> tuple[Client, ...]:
-    """Two programs that order, and an officer."""
-    roles: dict[str, Any] = {"federation": "orderer", "another": "orderer", "officer": "officer"}
+    """Two programs that order, an officer, and a service."""
+    roles = {"federation": "orderer", "another": "orderer", "officer": "officer", "status": "service"}
+    own = [{"profile": "status-responder", "name": SERVICE}]
     return tuple(
-        Client(name=name, role=roles[name], token_sha256=hashlib.sha256(token.encode()).hexdigest())
+        Client.model_validate(
+            {
+                "name": name,
+                "role": roles[name],
+                "token_sha256": hashlib.sha256(token.encode()).hexdigest(),
+                "services": own if roles[name] == "service" else [],
+            }
+        )
         for name, token in TOKENS.items()
     )
 
@@ -47,7 +55,7 @@ def api(place: Place, holder: Memory) -> Iterator[TestClient]:
     own = authority()
 
     def expects(sent: Order) -> bool:
-        return sent.member.code != "STRANGE"
+        return sent.member is None or sent.member.code != "STRANGE"
 
     service = Service(Authority(own.terms(), holder), place.connect, expects)
     made = application(service, Reader(place.connect), clients(), [own.certificate, own.root])
@@ -200,6 +208,25 @@ def test_who_orders_doesnt_decide(api: TestClient) -> None:
         problem(api.request(method, path, headers=as_("federation"), json=body), 403)
 
 
+def test_a_service_orders_for_itself(api: TestClient) -> None:
+    """What it was given, and nothing else; nobody else orders that."""
+    made = place_order(api, content("status-responder"), "status")
+    assert made.status_code == 201
+    shown = made.json()
+    assert (shown["service"], "member" in shown) == (SERVICE, False)
+    assert api.get(made.headers["location"], headers=as_("status")).json() == shown
+    assert [item["id"] for item in api.get("/orders", headers=as_("status")).json()] == [shown["id"]]
+
+    for sent, who in (
+        (content("time-stamping"), "status"),
+        (content("signing"), "status"),
+        (content("status-responder"), "federation"),
+        (content("status-responder"), "officer"),
+    ):
+        found = problem(place_order(api, sent, who), 403)
+        assert who in found["detail"]
+
+
 def test_an_orderer_sees_its_own_orders_only(api: TestClient) -> None:
     """Another's isn't there for it."""
     mine, other = place_order(api).json()["id"], place_order(api, who="another").json()["id"]
@@ -302,7 +329,7 @@ def test_whatever_is_sent_is_answered(api: TestClient, place: Place, data: st.Da
     """Never 500, never a certificate for what isn't an order, and the record holds."""
     changed = st.builds(
         lambda key, value: {**content(), key: value},
-        st.sampled_from(["profile", "member", "server", "csr", "idempotency_key", "other"]),
+        st.sampled_from(["profile", "member", "server", "service", "csr", "idempotency_key", "other"]),
         JSON,
     )
     text = (JSON | changed).map(lambda item: json.dumps(item).encode())

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.unit.trust_services.issuing.ordering import NAME, SERVER, authority, ec_key, order
+from tests.unit.trust_services.issuing.ordering import (
+    NAME,
+    ORGANIZATION,
+    SERVER,
+    SERVICE,
+    authority,
+    ec_key,
+    order,
+)
 
 from trust_services.issuing.configuration import Configuration, read
 from trust_services.issuing.orders import Profile
@@ -22,6 +30,7 @@ def content(folder: Path) -> dict[str, Any]:
         (folder / name).write_bytes(certificate.public_bytes(Encoding.PEM))
     return {
         "country": "BJ",
+        "organization": ORGANIZATION,
         "issuer": {"certificate": str(folder / "issuer.pem"), "above": [str(folder / "root.pem")]},
         "token": {
             "library": "/usr/lib/softhsm/libsofthsm2.so",
@@ -34,11 +43,22 @@ def content(folder: Path) -> dict[str, Any]:
             "crl": "http://pki.example.bj/trust.crl",
             "ca_issuers": "http://pki.example.bj/trust.crt",
         },
-        "lifetimes": {"authentication_hours": 8760, "signing_hours": 17520},
+        "lifetimes": {
+            "authentication_hours": 8760,
+            "signing_hours": 17520,
+            "status_responder_hours": 720,
+            "time_stamping_hours": 26280,
+        },
         "database": {"connection": "host=/run/postgresql dbname=issuing", "account": "issuing_service"},
         "clients": [
             {"name": "federation", "role": "orderer", "token_sha256": "0" * 64},
             {"name": "officer", "role": "officer", "token_sha256": "1" * 64},
+            {
+                "name": "stamps",
+                "role": "service",
+                "token_sha256": "2" * 64,
+                "services": [{"profile": "time-stamping", "name": SERVICE}],
+            },
         ],
         "automatic": [{"class": "GOV", "code": "HEALTH", "name": NAME, "servers": [SERVER]}],
         "listen": {"port": 8600},
@@ -80,6 +100,8 @@ def test_a_right_configuration(tmp_path: Path) -> None:
     assert {profile: life.days for profile, life in terms.life.items()} == {
         Profile.AUTHENTICATION: 365,
         Profile.SIGNING: 730,
+        Profile.STATUS_RESPONDER: 30,
+        Profile.TIME_STAMPING: 1095,
     }
 
 
@@ -98,6 +120,13 @@ def test_a_right_configuration(tmp_path: Path) -> None:
         ("clients.0.token_sha256", "secret", "clients.0.token_sha256: "),
         ("clients.0.token_sha256", "1" * 64, "same token"),
         ("clients.0.name", "officer", "same name"),
+        ("clients.0.services", [{"profile": "time-stamping", "name": SERVICE}], "of role service"),
+        ("clients.0.role", "service", "of role service"),
+        ("clients.2.services", [], "of role service"),
+        ("clients.2.services.0.profile", "signing", "signing certificates are members'"),
+        ("clients.2.services.0.name", "stamps1", "isn't a full DNS name"),
+        ("organization", " ", "organization: "),
+        ("lifetimes.status_responder_hours", 9000, "lifetimes.status_responder_hours: "),
         ("addresses.ocsp", "https://ocsp.example.bj/", "addresses.ocsp: "),
         ("addresses.crl", "ldap://pki.example.bj/", "addresses.crl: "),
         ("lifetimes.signing_hours", 0, "lifetimes.signing_hours: "),
@@ -167,3 +196,33 @@ def test_another_server_isnt_expected(tmp_path: Path) -> None:
 
     assert found.expects(order("signing"))
     assert not found.expects(order("authentication"))
+
+
+def test_which_services_are_expected(tmp_path: Path) -> None:
+    """Those that a client is there for, by profile and name."""
+    found = loaded(tmp_path)
+
+    assert found.expects(order("time-stamping"))
+    assert not found.expects(order("status-responder"))
+
+
+@pytest.mark.parametrize(
+    ("client", "profile", "words"),
+    [
+        ("federation", "signing", ""),
+        ("federation", "authentication", ""),
+        ("federation", "time-stamping", "orders members' certificates"),
+        ("officer", "signing", "is an officer"),
+        ("officer", "time-stamping", "is an officer"),
+        ("stamps", "time-stamping", ""),
+        ("stamps", "status-responder", f"may order time-stamping for {SERVICE} and nothing else"),
+        ("stamps", "signing", "and nothing else"),
+    ],
+)
+def test_who_may_order_what(tmp_path: Path, client: str, profile: str, words: str) -> None:
+    """And why not, in a sentence."""
+    (who,) = [known for known in loaded(tmp_path).clients if known.name == client]
+    told = who.forbidden(order(profile))
+
+    assert words in told
+    assert bool(words) == bool(told)

@@ -20,11 +20,14 @@ from pkilint.document import PDUNode
 from pkilint.validation import ValidatorContainer
 from tests.unit.trust_services.issuing.ordering import (
     ADDRESSES,
-    COUNTRY,
+    ORGANIZATION,
     SERVER,
+    SERVICE,
+    SITE,
     USAGE_NAMES,
     authority,
     ec_key,
+    key_for,
     order,
     request,
     rsa_key,
@@ -49,8 +52,13 @@ def issued(
 ) -> x509.Certificate:
     """A certificate as the authority makes it."""
     sent = order(profile, request(subject(profile), key, *asked))
-    made = profiles.certificate(accept(sent, COUNTRY), serial, authority().terms(days), NOW)
+    made = profiles.certificate(accept(sent, SITE), serial, authority().terms(days), NOW)
     return made.sign(authority().key, hashes.SHA256())
+
+
+def strong_key() -> SigningKey:
+    """One that may stamp."""
+    return key_for("time-stamping")
 
 
 def usages(certificate: x509.Certificate) -> set[str]:
@@ -68,6 +76,9 @@ def usages(certificate: x509.Certificate) -> set[str]:
         ("authentication", ec_key, {"digital_signature", "key_agreement"}),
         ("signing", rsa_key, {"content_commitment"}),
         ("signing", ec_key, {"content_commitment"}),
+        ("status-responder", rsa_key, {"digital_signature"}),
+        ("status-responder", ec_key, {"digital_signature"}),
+        ("time-stamping", strong_key, {"content_commitment"}),
     ],
 )
 def test_key_usage_by_profile_and_kind_of_key(
@@ -113,6 +124,40 @@ def test_an_authentication_certificate() -> None:
     certificate.verify_directly_issued_by(authority().certificate)
 
 
+def test_a_status_responders_certificate() -> None:
+    """RFC 6960, section 4.2.2.2: it answers and does nothing else, and nobody asks about it."""
+    certificate = issued("status-responder", ec_key())
+    extensions = certificate.extensions
+    purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+
+    assert (purposes.critical, list(purposes.value)) == (True, [ExtendedKeyUsageOID.OCSP_SIGNING])
+    assert extensions.get_extension_for_class(x509.OCSPNoCheck).critical is False
+    kinds = {extension.oid for extension in extensions}
+    assert not kinds & {ExtensionOID.AUTHORITY_INFORMATION_ACCESS, ExtensionOID.CRL_DISTRIBUTION_POINTS}
+    assert not kinds & {ExtensionOID.SUBJECT_ALTERNATIVE_NAME}
+    assert certificate.subject.rfc4514_string() == f"CN={SERVICE},O={ORGANIZATION},C={SITE.country}"
+
+
+def test_a_time_stamping_certificate() -> None:
+    """RFC 3161, section 2.3; whoever verifies a stamp years later can ask about it."""
+    extensions = issued("time-stamping", strong_key()).extensions
+    purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+
+    assert (purposes.critical, list(purposes.value)) == (True, [ExtendedKeyUsageOID.TIME_STAMPING])
+    kinds = {extension.oid for extension in extensions}
+    assert {ExtensionOID.AUTHORITY_INFORMATION_ACCESS, ExtensionOID.CRL_DISTRIBUTION_POINTS} <= kinds
+    assert not kinds & {ExtensionOID.OCSP_NO_CHECK, ExtensionOID.SUBJECT_ALTERNATIVE_NAME}
+
+
+@pytest.mark.parametrize("profile", ["status-responder", "time-stamping"])
+def test_a_services_certificate_keeps_its_requests_order_of_attributes(profile: str) -> None:
+    """As a member's does."""
+    names = subject(profile)[::-1]
+    sent = order(profile, request(names, key_for(profile)))
+
+    assert [(part.oid, part.value) for part in accept(sent, SITE).subject] == names
+
+
 @pytest.mark.parametrize("key", [rsa_key, ec_key])
 def test_what_a_security_server_makes_of_them(key: Callable[[], SigningKey]) -> None:
     """By the rules that X-Road applies, as the simulator has them."""
@@ -137,7 +182,7 @@ def test_whatever_is_asked_for_no_certificate_is_of_both_kinds(profile: Profile)
     """For every set of usages that may be asked for at all."""
     askable = sorted(ASKABLE_USAGES[profile])
     for bits in chain.from_iterable(combinations(askable, count) for count in range(1, len(askable) + 1)):
-        found = usages(issued(profile, ec_key(), usage(bits)))
+        found = usages(issued(profile, key_for(profile), usage(bits)))
         assert ("content_commitment" in found) != bool(found & AUTHENTICATES)
         assert not found & {"key_cert_sign", "crl_sign"}
 
@@ -177,13 +222,15 @@ def test_warnings_hold_back_unless_they_are_allowed() -> None:
 
 
 @pytest.mark.parametrize("profile", list(Profile))
-@pytest.mark.parametrize("key", [rsa_key, ec_key])
+@pytest.mark.parametrize("key", [strong_key, ec_key])
 @given(place=st.integers(0, 5000), octet=st.integers(0, 255))
 @settings(max_examples=40, deadline=None)
 def test_the_linter_finds_what_pkilints_own_finds(
     profile: Profile, key: Callable[[], SigningKey], place: int, octet: int
 ) -> None:
     """Every validator's every result, in certificates that were damaged anywhere."""
+    if profile is Profile.TIME_STAMPING and key is ec_key:
+        return
     der = bytearray(_sample(profile, key))
     der[place % len(der)] = octet
     try:
@@ -246,7 +293,7 @@ def test_a_certificate_never_outlives_its_issuer() -> None:
 @pytest.mark.parametrize("days", [-2, 3651])
 def test_nothing_is_issued_while_the_issuer_isnt_valid(days: int) -> None:
     """Before or after."""
-    accepted = accept(order("signing"), COUNTRY)
+    accepted = accept(order("signing"), SITE)
     with pytest.raises(Refusal, match="own certificate is valid"):
         profiles.certificate(accepted, 7, authority().terms(), NOW + timedelta(days=days))
 
@@ -257,4 +304,6 @@ def test_keys_of_every_size_that_is_taken_are_linted_well() -> None:
         key = rsa_key("sizes", bits)
         assert isinstance(key, rsa.RSAPrivateKey)
         for profile in Profile:
+            if profile is Profile.TIME_STAMPING and bits < 3072:
+                continue
             assert linting.findings(issued(profile, key).public_bytes(Encoding.DER)) == []

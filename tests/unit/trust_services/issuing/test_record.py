@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives import hashes
 from tests.unit.trust_services.issuing.conftest import ACCOUNT, OWNER, Place
-from tests.unit.trust_services.issuing.ordering import COUNTRY, authority, fresh_key, order
+from tests.unit.trust_services.issuing.ordering import SITE, authority, fresh_key, order
 
 from trust_services.issuing import migrating, profiles
 from trust_services.issuing.chain import Head, verify_chain
@@ -36,7 +37,7 @@ ADDED_TO = {"orders": "id", "keys": "digest", "intents": "serial", "certificates
 
 def placing(sent: Order | None = None, *, automatic: bool = True) -> Placing:
     """An accepted order on its way."""
-    return Placing(accept(sent or order(), COUNTRY), "federation", automatic)
+    return Placing(accept(sent or order(), SITE), "federation", automatic)
 
 
 def certificate(item: Placing, intent: Intent) -> Issued:
@@ -44,9 +45,8 @@ def certificate(item: Placing, intent: Intent) -> Issued:
     accepted = item.accepted
     terms = authority().terms()
     made = profiles.certificate(accepted, intent.serial, terms, terms.issuer.not_valid_before_utc)
-    member = accepted.order.member
-    owner = (member.member_class, member.code, str(accepted.order.profile))
-    return Issued(intent, made.sign(authority().key, hashes.SHA256()), accepted.key_digest, *owner)
+    signed = made.sign(authority().key, hashes.SHA256())
+    return Issued(intent, signed, accepted.key_digest, accepted.order.owner, str(accepted.order.profile))
 
 
 def issue(record: Record, count: int = 1) -> list[str]:
@@ -184,7 +184,8 @@ def test_an_empty_chain_is_verified(place: Place) -> None:
 
 
 ANOTHER_ORDER = """
-INSERT INTO issuing.orders
+INSERT INTO issuing.orders (id, orderer, idempotency_key, profile, member_class, member_code, member_name,
+    server, request, key_digest, digest)
 SELECT gen_random_uuid(), 'x', 'x', profile, member_class, member_code, member_name, server, request,
     key_digest, digest
 FROM issuing.orders LIMIT 1
@@ -272,14 +273,18 @@ def test_an_idempotency_key_with_other_content_is_refused(record: Record, togeth
 def test_another_orderers_idempotency_key_is_another(record: Record) -> None:
     """Clients don't know of each other."""
     sent = order(idempotency_key="order-of-today")
-    first, second = Placing(accept(sent, COUNTRY), "one", True), Placing(accept(sent, COUNTRY), "two", True)
+    first, second = Placing(accept(sent, SITE), "one", True), Placing(accept(sent, SITE), "two", True)
 
     assert [item.new for item in record.place([first, second])] == [True, True]
 
 
 @pytest.mark.parametrize(
     ("profile", "code", "words"),
-    [("signing", "JUSTICE", "another member's"), ("authentication", "HEALTH", "this member's signing")],
+    [
+        ("signing", "JUSTICE", "another member's"),
+        ("status-responder", "", "another member's or service's"),
+        ("authentication", "HEALTH", "its owner's signing"),
+    ],
 )
 @pytest.mark.parametrize("together", [True, False])
 def test_a_key_belongs_to_one_member_and_profile(
@@ -292,6 +297,51 @@ def test_a_key_belongs_to_one_member_and_profile(
 
     assert answer.refusal is not None
     assert words in answer.refusal.message
+
+
+def test_a_services_key_is_its_own(record: Record) -> None:
+    """Neither a member's nor that of another profile; certified again for itself."""
+    key = fresh_key()
+    first, again = placing(order("status-responder", key=key)), placing(order("status-responder", key=key))
+    assert all(item.intent for item in record.place([first, again]))
+
+    refusal = one(record.place([placing(order(key=key))])).refusal
+    assert refusal is not None
+    assert "another member's or service's" in refusal.message
+
+
+def test_a_certificate_has_its_orders_owner(record: Record) -> None:
+    """The record's own constraint."""
+    item, other = placing(), placing(order("status-responder"))
+    known, _ = record.place([item, other])
+    assert known.intent is not None
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        record.close([replace(certificate(item, known.intent), owner=other.accepted.order.owner)])
+
+
+ORDER_OF = """
+INSERT INTO issuing.orders (id, orderer, idempotency_key, profile, member_class, member_code, member_name,
+    server, service, request, key_digest, digest)
+VALUES (gen_random_uuid(), 'x', 'x', %s, '', sha256(''), sha256(''))
+"""
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "'signing', NULL, NULL, NULL, NULL, 'a.example'",
+        "'signing', 'GOV', 'X', NULL, NULL, NULL",
+        "'signing', 'GOV', 'X', 'X', NULL, 'a.example'",
+        "'time-stamping', 'GOV', 'X', 'X', NULL, 'a.example'",
+        "'time-stamping', 'GOV', 'X', 'X', NULL, NULL",
+        "'time-stamping', NULL, NULL, NULL, 'a.example', 'a.example'",
+        "'both', NULL, NULL, NULL, NULL, 'a.example'",
+    ],
+)
+def test_an_order_is_a_members_or_a_services(place: Place, columns: str) -> None:
+    """The record's own constraint."""
+    with place.connect() as connection, pytest.raises(psycopg.errors.CheckViolation):
+        connection.execute(ORDER_OF % columns)
 
 
 def test_a_key_may_be_certified_again_for_its_own_member(record: Record) -> None:

@@ -15,14 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.unit.trust_services.issuing.ordering import (
-    COUNTRY,
     NAME,
     SERVER,
+    SERVICE,
+    SITE,
     USAGE_NAMES,
     Subject,
     content,
     ec_key,
     fresh_key,
+    key_for,
     order,
     pem,
     request,
@@ -37,12 +39,13 @@ from trust_services.issuing.weak_keys import ROCA_PRIMES, weakness
 from trust_services.refusal import Refusal
 
 PROFILES = ["authentication", "signing"]
+SERVICE_PROFILES = ["status-responder", "time-stamping"]
 
 
 def refused(sent: Order) -> str:
     """Why the order is refused."""
     with pytest.raises(Refusal) as caught:
-        accept(sent, COUNTRY)
+        accept(sent, SITE)
     assert caught.value.next_step
     return caught.value.message
 
@@ -51,7 +54,7 @@ def refused(sent: Order) -> str:
 @pytest.mark.parametrize("key", [rsa_key, ec_key])
 def test_a_right_order_is_taken(profile: str, key: Callable[[], rsa.RSAPrivateKey]) -> None:
     """Its key, its subject in the request's order, and its request in DER are known afterwards."""
-    accepted = accept(order(profile, key=key()), COUNTRY)
+    accepted = accept(order(profile, key=key()), SITE)
 
     assert [(part.oid, part.value) for part in accepted.subject] == subject(profile)
     assert accepted.key_digest == key_digest(key().public_key())
@@ -64,7 +67,7 @@ def test_the_requests_order_of_attributes_is_kept(five: list[int], four: list[in
     """Whatever it is."""
     for profile, places in (("signing", five), ("authentication", four)):
         names = [subject(profile)[place] for place in places]
-        accepted = accept(order(profile, request(names, ec_key())), COUNTRY)
+        accepted = accept(order(profile, request(names, ec_key())), SITE)
         assert [(part.oid, part.value) for part in accepted.subject] == names
 
 
@@ -133,9 +136,9 @@ def test_only_a_profiles_own_usages_may_be_asked_for(bits: set[str], profile: Pr
     """And a request that asks for fewer is taken."""
     if not bits & {"key_agreement"}:
         bits -= {"encipher_only", "decipher_only"}
-    sent = order(profile, request(subject(profile), ec_key(), usage(bits)))
+    sent = order(profile, request(subject(profile), key_for(profile), usage(bits)))
     if bits <= ASKABLE_USAGES[profile]:
-        accept(sent, COUNTRY)
+        accept(sent, SITE)
     else:
         assert "key usage" in refused(sent)
 
@@ -144,7 +147,7 @@ def test_what_x_roads_own_signing_requests_ask_for_is_taken() -> None:
     """X-Road 7.6 and newer ask for keyCertSign beside nonRepudiation."""
     asked = usage({"content_commitment", "key_cert_sign"})
 
-    accept(order("signing", request(subject("signing"), rsa_key(), asked)), COUNTRY)
+    accept(order("signing", request(subject("signing"), rsa_key(), asked)), SITE)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +168,11 @@ def test_what_x_roads_own_signing_requests_ask_for_is_taken() -> None:
             x509.SubjectAlternativeName([x509.DNSName(SERVER), x509.DNSName("other.example.bj")]),
             "alternative names",
         ),
+        ("status-responder", x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), "1.3.6.1.5.5.7.3.8"),
+        ("status-responder", x509.SubjectAlternativeName([x509.DNSName(SERVICE)]), "status-responder"),
+        ("status-responder", x509.OCSPNoCheck(), "1.3.6.1.5.5.7.48.1.5"),
+        ("time-stamping", x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), "1.3.6.1.5.5.7.3.9"),
+        ("time-stamping", x509.BasicConstraints(ca=True, path_length=0), "certification authority"),
         ("signing", x509.NameConstraints([x509.DNSName("bj")], None), "2.5.29.30"),
         ("signing", x509.CertificatePolicies([x509.PolicyInformation(NameOID.COMMON_NAME, None)]), "2.5.29.32"),
     ],
@@ -173,7 +181,7 @@ def test_an_extension_that_isnt_the_profiles_is_refused(
     profile: str, extension: x509.ExtensionType, words: str
 ) -> None:
     """By its name or number."""
-    assert words in refused(order(profile, request(subject(profile), ec_key(), extension)))
+    assert words in refused(order(profile, request(subject(profile), key_for(profile), extension)))
 
 
 def test_extensions_that_the_profile_gives_may_be_asked_for() -> None:
@@ -186,7 +194,7 @@ def test_extensions_that_the_profile_gives_may_be_asked_for() -> None:
         x509.SubjectAlternativeName([x509.DNSName(SERVER)]),
     )
 
-    accept(order("authentication", made), COUNTRY)
+    accept(order("authentication", made), SITE)
 
 
 def test_attributes_beside_extensions_are_refused() -> None:
@@ -248,7 +256,7 @@ def test_the_authoritys_own_key_is_refused() -> None:
     """Nobody but the authority has it; if somebody else does, it isn't certified on top."""
     key = fresh_key()
     with pytest.raises(Refusal, match="own key"):
-        accept(order("signing", key=key), COUNTRY, [key_digest(key.public_key())])
+        accept(order("signing", key=key), SITE, [key_digest(key.public_key())])
 
 
 @pytest.mark.parametrize(
@@ -293,6 +301,9 @@ def test_a_request_that_was_damaged_is_refused(place: int, bytes_: bytes) -> Non
         ("profile", "both"),
         ("profile", None),
         ("server", SERVER),
+        ("service", SERVICE),
+        ("member", None),
+        ("profile", "status-responder"),
         ("idempotency_key", "short"),
         ("idempotency_key", "spaces in it"),
         ("csr", 7),
@@ -311,6 +322,43 @@ def test_an_order_that_isnt_one_is_refused(key: str, value: object) -> None:
     """Before the rules look at its request."""
     with pytest.raises(ValidationError):
         Order.model_validate({**content("signing"), key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("service", None),
+        ("service", "stamps1"),
+        ("member", {"class": "GOV", "code": "HEALTH", "name": NAME}),
+        ("server", SERVER),
+        ("profile", "signing"),
+    ],
+)
+@pytest.mark.parametrize("profile", SERVICE_PROFILES)
+def test_a_services_order_that_isnt_one_is_refused(profile: str, key: str, value: object) -> None:
+    """It names a service, and nobody else."""
+    with pytest.raises(ValidationError):
+        Order.model_validate({**content(profile), key: value})
+
+
+@pytest.mark.parametrize("profile", SERVICE_PROFILES)
+@pytest.mark.parametrize("place", range(3))
+def test_a_services_subject_must_be_the_sites(profile: str, place: int) -> None:
+    """Country, organization and name; nothing less, nothing else."""
+    right = subject(profile)
+    wrong = [(kind, "FR" if at == place else value) for at, (kind, value) in enumerate(right)]
+
+    assert "subject says" in refused(order(profile, request(wrong, key_for(profile))))
+    less = [part for at, part in enumerate(right) if at != place]
+    assert "lacks" in refused(order(profile, request(less, key_for(profile))))
+    more = [*right, (NameOID.SERIAL_NUMBER, "1")]
+    assert "serialNumber" in refused(order(profile, request(more, key_for(profile))))
+
+
+@pytest.mark.parametrize("key", [ec_key(), rsa_key()])
+def test_a_weak_key_doesnt_stamp(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> None:
+    """What is good enough for members isn't for time stamps."""
+    assert "3072" in refused(order("time-stamping", key=key))
 
 
 @pytest.mark.parametrize(

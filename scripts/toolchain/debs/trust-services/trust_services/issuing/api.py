@@ -115,16 +115,9 @@ class _Gate:
 
     async def officer(self, request: Request) -> Client:
         """An officer. 403 for anybody else."""
-        return await self._with_role(request, "officer")
-
-    async def orderer(self, request: Request) -> Client:
-        """A program that may order. 403 for anybody else: who approves doesn't order."""
-        return await self._with_role(request, "orderer")
-
-    async def _with_role(self, request: Request, role: str) -> Client:
         client = await self.client(request)
-        if client.role != role:
-            raise HTTPException(403, f"this is for {role}s; '{client.name}' is an {client.role}")
+        if client.role != "officer":
+            raise HTTPException(403, f"this is for officers; '{client.name}' has the role {client.role}")
         return client
 
 
@@ -161,8 +154,11 @@ def application(
 
 def _add_orders(made: FastAPI, service: Service, reader: Reader, gate: _Gate) -> None:
     @made.post("/orders", summary="Order a certificate; the same order again gives the same certificate")
-    async def place(request: Request, client: Annotated[Client, Depends(gate.orderer)]) -> Response:
-        answer = await asyncio.wrap_future(service.place(_order(await _body(request)), client.name))
+    async def place(request: Request, client: Annotated[Client, Depends(gate.client)]) -> Response:
+        order = _order(await _body(request))
+        if reason := client.forbidden(order):
+            raise HTTPException(403, reason)
+        answer = await asyncio.wrap_future(service.place(order, client.name))
         entry = answer.entry
         if entry.state is State.REFUSED:
             return _problem(422, entry.reason or "refused", _NEXT_REFUSED, order=str(entry.id))
@@ -175,8 +171,8 @@ def _add_orders(made: FastAPI, service: Service, reader: Reader, gate: _Gate) ->
         state: State | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> list[dict[str, Any]]:
-        # An orderer sees its own; an officer all.
-        own = client.name if client.role == "orderer" else None
+        # Who orders sees its own; an officer all.
+        own = None if client.role == "officer" else client.name
         with reader.record() as record:
             return [_shown(entry) for entry in record.orders(state, own, limit)]
 
@@ -184,7 +180,7 @@ def _add_orders(made: FastAPI, service: Service, reader: Reader, gate: _Gate) ->
     def one(order: UUID, client: Annotated[Client, Depends(gate.client)]) -> dict[str, Any]:
         with reader.record() as record:
             entry = record.order(order)
-        if client.role == "orderer" and entry.orderer != client.name:
+        if client.role != "officer" and entry.orderer != client.name:
             raise Unknown(f"there is no order {order}")
         return _shown(entry)
 
@@ -283,8 +279,7 @@ def _shown(entry: Entry) -> dict[str, Any]:
         "id": str(entry.id),
         "state": entry.state,
         "profile": entry.profile,
-        "member": {"class": entry.member_class, "code": entry.member_code, "name": entry.member_name},
-        "server": entry.server,
+        **_whom(entry),
         "orderer": entry.orderer,
         "placed_at": entry.placed_at.astimezone(UTC).isoformat(timespec="seconds"),
     }
@@ -297,6 +292,13 @@ def _shown(entry: Entry) -> dict[str, Any]:
     elif entry.state is State.WAITING:
         shown["next_step"] = f"an officer decides; ask GET /orders/{entry.id}"
     return shown
+
+
+def _whom(entry: Entry) -> dict[str, Any]:
+    if entry.service is not None:
+        return {"service": entry.service}
+    member = {"class": entry.member_class, "code": entry.member_code, "name": entry.member_name}
+    return {"member": member, "server": entry.server}
 
 
 def _revocation(state: CertificateState | None) -> dict[str, str] | None:

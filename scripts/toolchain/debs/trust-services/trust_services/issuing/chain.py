@@ -18,8 +18,8 @@ GENESIS = bytes(32)
 """The hash that the first event follows."""
 
 _EVENTS = """
-SELECT e.*, o.profile, o.member_class, o.member_code, o.member_name, o.server, o.request, o.digest,
-    sha256(c.certificate) AS fingerprint
+SELECT e.*, o.profile, o.member_class, o.member_code, o.member_name, o.server, o.service, o.request,
+    o.digest, sha256(c.certificate) AS fingerprint
 FROM issuing.events e
 LEFT JOIN issuing.orders o ON e.kind = 'placed' AND o.id = e.order_id
 LEFT JOIN issuing.certificates c ON e.kind = 'issued' AND c.serial = e.serial
@@ -127,7 +127,7 @@ def _altered(row: dict[str, Any]) -> str:
     if row["kind"] == "placed":
         if row["request"] is None:
             return f"its order {row['order_id']} was removed"
-        names = ("profile", "member_class", "member_code", "member_name", "server", "request")
+        names = ("profile", "member_class", "member_code", "member_name", "server", "service", "request")
         if not order_digest(*(row[name] for name in names)).hex() == row["digest"].hex() == facts["digest"]:
             return f"its order {row['order_id']} was changed"
     if row["kind"] == "issued":

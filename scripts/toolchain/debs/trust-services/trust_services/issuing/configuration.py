@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from trust_services.issuing.orders import Code, HostName, MemberName, Order, Profile
 from trust_services.issuing.profiles import Addresses, Terms
+from trust_services.issuing.rules import Site
 from trust_services.refusal import Refusal
 from trust_services.token import TokenPlace
 
@@ -100,15 +101,52 @@ class Lifetimes(_Part):
 
     authentication_hours: int = Field(ge=1, le=5 * 366 * 24)
     signing_hours: int = Field(ge=1, le=5 * 366 * 24)
+    status_responder_hours: int = Field(ge=1, le=366 * 24)
+    """Short: such a certificate can't be revoked in effect (RFC 6960, section 4.2.2.2.1)."""
+    time_stamping_hours: int = Field(ge=1, le=10 * 366 * 24)
+
+
+def _for_service(profile: Profile) -> Profile:
+    if not profile.of_service:
+        raise ValueError(f"{profile} certificates are members'")
+    return profile
+
+
+class Certified(_Part):
+    """A certificate that a service may have."""
+
+    profile: Annotated[Profile, AfterValidator(_for_service)]
+    name: HostName
 
 
 class Client(_Part):
     """A program or a person with a bearer token."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")
-    role: Literal["orderer", "officer"]
+    role: Literal["orderer", "officer", "service"]
+    """An orderer orders for members, an officer decides, a service orders for itself."""
     token_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of a token with at least 128 bits from a random source: a word's hash would be guessed."""
+    services: tuple[Certified, ...] = ()
+    """What a service may order; it is approved without an officer."""
+
+    @model_validator(mode="after")
+    def _services_are_a_services(self) -> Self:
+        if (self.role == "service") != bool(self.services):
+            raise ValueError("`services` belongs to a client of role service, and to no other")
+        return self
+
+    def forbidden(self, order: Order) -> str:
+        """Why this client may not order this; empty if it may."""
+        if self.role == "officer":
+            return f"'{self.name}' is an officer: who decides about orders doesn't order"
+        if self.role == "orderer":
+            what = f"'{self.name}' orders members' certificates, not those of profile {order.profile}"
+            return what if order.profile.of_service else ""
+        if order.service is not None and Certified(profile=order.profile, name=order.service) in self.services:
+            return ""
+        own = ", ".join(f"{item.profile} for {item.name}" for item in self.services)
+        return f"'{self.name}' may order {own} and nothing else"
 
 
 class Expected(_Part):
@@ -158,6 +196,8 @@ class Configuration(_Part):
     """The whole of it."""
 
     country: str = Field(pattern=r"^[A-Z]{2}$")
+    organization: MemberName
+    """The site's own, in certificates of its services."""
     issuer: Issuer
     token: TokenSettings
     addresses: Locations
@@ -186,13 +226,17 @@ class Configuration(_Part):
         life = {
             Profile.AUTHENTICATION: timedelta(hours=self.lifetimes.authentication_hours),
             Profile.SIGNING: timedelta(hours=self.lifetimes.signing_hours),
+            Profile.STATUS_RESPONDER: timedelta(hours=self.lifetimes.status_responder_hours),
+            Profile.TIME_STAMPING: timedelta(hours=self.lifetimes.time_stamping_hours),
         }
         addresses = Addresses(self.addresses.ocsp, self.addresses.crl, self.addresses.ca_issuers)
-        return Terms(issuer, self.country, addresses, life)
+        return Terms(issuer, Site(self.country, self.organization), addresses, life)
 
     def expects(self, order: Order) -> bool:
-        """Whether the estate declares this member, by this name, and this server of it."""
+        """Whether the estate declares this member, by this name, and this server of it; or this service."""
         member = order.member
+        if member is None:
+            return any(not client.forbidden(order) for client in self.clients)
         return any(
             (known.member_class, known.code, known.name) == (member.member_class, member.code, member.name)
             and (order.server is None or order.server in known.servers)

@@ -22,6 +22,13 @@ class Profile(StrEnum):
 
     AUTHENTICATION = "authentication"
     SIGNING = "signing"
+    STATUS_RESPONDER = "status-responder"
+    TIME_STAMPING = "time-stamping"
+
+    @property
+    def of_service(self) -> bool:
+        """Whether it is for a service of the site's own rather than for a member."""
+        return self in (Profile.STATUS_RESPONDER, Profile.TIME_STAMPING)
 
 
 def _name(value: str) -> str:
@@ -46,7 +53,7 @@ MemberName = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_
 """At most ub-organization-name and ub-common-name (RFC 5280, appendix A.1)."""
 
 HostName = Annotated[str, Field(min_length=3, max_length=64), AfterValidator(_host)]
-"""A server's DNS name. It becomes the common name: at most ub-common-name."""
+"""A server's or service's DNS name. It becomes the common name: at most ub-common-name."""
 
 
 class Member(BaseModel):
@@ -70,9 +77,12 @@ class Order(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     profile: Profile
-    member: Member
+    member: Member | None = None
+    """Whom it is for, unless it is for a service."""
     server: HostName | None = None
     """DNS name of the security server; authentication certificates only."""
+    service: HostName | None = None
+    """DNS name of the site's own service that it is for."""
     csr: str
     """The certificate request (PKCS #10, RFC 2986) in PEM."""
     idempotency_key: str = Field(pattern=r"^[A-Za-z0-9._:/-]{8,128}$")
@@ -84,16 +94,39 @@ class Order(BaseModel):
             raise ValueError("`server` belongs to an authentication order, and to no other")
         return self
 
+    @model_validator(mode="after")
+    def _is_for_a_member_or_a_service(self) -> Self:
+        wanted, other = ("service", "member") if self.profile.of_service else ("member", "service")
+        if getattr(self, wanted) is None or getattr(self, other) is not None:
+            raise ValueError(f"an order of profile {self.profile} has a `{wanted}` and no `{other}`")
+        return self
+
+    @property
+    def owner(self) -> str:
+        """Whose the certificate and its key are, as the record writes it."""
+        return f"member {self.member.identity}" if self.member is not None else f"service {self.service}"
+
     def digest(self, request: bytes) -> bytes:
         """SHA-256 of what is ordered, with the request in DER: line ends of PEM make no other order."""
-        return order_digest(
-            self.profile, self.member.member_class, self.member.code, self.member.name, self.server, request
-        )
+        member_class, code, name = self.named
+        return order_digest(self.profile, member_class, code, name, self.server, self.service, request)
+
+    @property
+    def named(self) -> tuple[str | None, str | None, str | None]:
+        """The member's class, code and name, if it is for a member."""
+        member = self.member
+        return (member.member_class, member.code, member.name) if member is not None else (None, None, None)
 
 
 def order_digest(
-    profile: str, member_class: str, code: str, name: str, server: str | None, request: bytes
+    profile: str,
+    member_class: str | None,
+    code: str | None,
+    name: str | None,
+    server: str | None,
+    service: str | None,
+    request: bytes,
 ) -> bytes:
     """SHA-256 of an order's content in one fixed form."""
-    content = [str(profile), member_class, code, name, server, hashlib.sha256(request).hexdigest()]
+    content = [str(profile), member_class, code, name, server, service, hashlib.sha256(request).hexdigest()]
     return hashlib.sha256(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()).digest()

@@ -1,4 +1,4 @@
-"""What the authority's certificates are: X-Road's Basic profile."""
+"""What the authority's certificates are: X-Road's Basic profile, and those of the site's own services."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from trust_services.issuing.orders import Profile
-from trust_services.issuing.rules import USAGE_BITS, Accepted, PublicKey
+from trust_services.issuing.rules import USAGE_BITS, Accepted, PublicKey, Site
 from trust_services.refusal import Refusal
 
 BACKDATED = timedelta(minutes=5)
@@ -24,6 +24,16 @@ EC_AUTHENTICATION = frozenset({"digital_signature", "key_agreement"})
 
 SIGNING = frozenset({"content_commitment"})
 """nonRepudiation and nothing else: X-Road refuses authentication bits beside it (`wrong_cert_usage.both`)."""
+
+STATUS_RESPONDER = frozenset({"digital_signature"})
+TIME_STAMPING = frozenset({"content_commitment"})
+"""As X-Road's test CA writes it. RFC 5280 section 4.2.1.12 has digitalSignature, this, or both."""
+
+SERVICE_PURPOSES = {
+    Profile.STATUS_RESPONDER: ExtendedKeyUsageOID.OCSP_SIGNING,
+    Profile.TIME_STAMPING: ExtendedKeyUsageOID.TIME_STAMPING,
+}
+"""Alone and critical: so says RFC 3161 section 2.3, and a responder's key shall do nothing else either."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,7 @@ class Terms:
     """What every certificate of the authority has in common."""
 
     issuer: x509.Certificate
-    country: str
+    site: Site
     addresses: Addresses
     life: dict[Profile, timedelta]
 
@@ -69,6 +79,10 @@ def key_usage(profile: Profile, key: PublicKey) -> frozenset[str]:
     """The key usages of a profile's certificate."""
     if profile is Profile.SIGNING:
         return SIGNING
+    if profile is Profile.STATUS_RESPONDER:
+        return STATUS_RESPONDER
+    if profile is Profile.TIME_STAMPING:
+        return TIME_STAMPING
     return RSA_AUTHENTICATION if isinstance(key, rsa.RSAPublicKey) else EC_AUTHENTICATION
 
 
@@ -84,8 +98,16 @@ def certificate(accepted: Accepted, serial: int, terms: Terms, moment: datetime)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(terms.authority_key(), critical=False)
-        .add_extension(_revocation_list(terms.addresses), critical=False)
-        .add_extension(_information(terms.addresses), critical=False)
+    )
+    if order.profile.of_service:
+        purpose = x509.ExtendedKeyUsage([SERVICE_PURPOSES[order.profile]])
+        builder = builder.add_extension(purpose, critical=True)
+    if order.profile is Profile.STATUS_RESPONDER:
+        # RFC 6960 section 4.2.2.2.1: nobody asks about the certificate that answers are verified with, so it
+        # doesn't say where. Every answer carries it, so it is kept short too.
+        return builder.add_extension(x509.OCSPNoCheck(), critical=False)
+    builder = builder.add_extension(_revocation_list(terms.addresses), critical=False).add_extension(
+        _information(terms.addresses), critical=False
     )
     if order.server is None:
         return builder

@@ -52,10 +52,12 @@ class Entry:
     id: UUID
     orderer: str
     profile: str
-    member_class: str
-    member_code: str
-    member_name: str
+    owner: str
+    member_class: str | None
+    member_code: str | None
+    member_name: str | None
     server: str | None
+    service: str | None
     request: bytes
     digest: bytes
     key_digest: bytes
@@ -104,8 +106,8 @@ class Issued:
     intent: Intent
     certificate: x509.Certificate
     key_digest: bytes
-    member_class: str
-    member_code: str
+    owner: str
+    """Whose it is, as `Order.owner` says it."""
     profile: str
 
 
@@ -144,8 +146,9 @@ def _entry(state: str, **columns: Any) -> Entry:
 
 
 _ENTRIES = """
-SELECT o.id, o.orderer, o.profile, o.member_class, o.member_code, o.member_name, o.server, o.request, o.digest,
-    o.key_digest, o.idempotency_key, p.at AS placed_at, s.state, s.reason, c.serial, c.certificate
+SELECT o.id, o.orderer, o.profile, o.owner, o.member_class, o.member_code, o.member_name, o.server, o.service,
+    o.request, o.digest, o.key_digest, o.idempotency_key, p.at AS placed_at, s.state, s.reason, c.serial,
+    c.certificate
 FROM issuing.orders o
 JOIN issuing.events p ON p.order_id = o.id AND p.kind = 'placed'
 JOIN issuing.order_states s ON s.id = o.id
@@ -287,7 +290,8 @@ class Record:
     ) -> dict[UUID, Intent]:
         cursor.executemany(
             "INSERT INTO issuing.orders (id, orderer, idempotency_key, profile, member_class, member_code, "
-            "member_name, server, request, key_digest, digest) VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s)",
+            "member_name, server, service, request, key_digest, digest) "
+            "VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s)",
             [_order_row(item) for item in new],
         )
         automatic = [item for item in new if item.automatic]
@@ -360,7 +364,7 @@ class Record:
         """Approve a waiting order. Conflict if it isn't waiting, or if its key is somebody else's by now."""
         with self._writing() as cursor:
             entry = self._require_waiting(order)
-            owner = (entry.member_class, entry.member_code, entry.profile)
+            owner = (entry.owner, entry.profile)
             claims = _Claims.read(cursor, [entry.key_digest])
             if refusal := claims.conflict(entry.key_digest, owner):
                 raise refusal
@@ -391,7 +395,7 @@ class Record:
         with self._writing() as cursor:
             cursor.executemany(
                 "INSERT INTO issuing.certificates (serial, order_id, certificate, not_after, key_digest, "
-                "member_class, member_code, profile) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+                "owner, profile) VALUES (%s, %s, %s, %s, %s, %s, %s)",
                 [_certificate_row(item) for item in issued],
             )
             _tell(cursor, [self._result(item) for item in results])
@@ -422,57 +426,60 @@ class Record:
             return before
 
 
-class _Claims:
-    """Which key belongs to which member and profile."""
+_Owner = tuple[str, str]
+"""Whose a key is, and the profile of its certificates."""
 
-    def __init__(self, owners: dict[bytes, tuple[str, ...]]) -> None:
+
+class _Claims:
+    """Which key belongs to whom, for which profile."""
+
+    def __init__(self, owners: dict[bytes, _Owner]) -> None:
         self._owners = owners
-        self._taken: dict[bytes, tuple[str, ...]] = {}
+        self._taken: dict[bytes, _Owner] = {}
 
     @classmethod
     def read(cls, cursor: psycopg.Cursor[Any], digests: Sequence[bytes]) -> _Claims:
         rows = cursor.execute(
-            "SELECT digest, member_class, member_code, profile FROM issuing.keys WHERE digest = ANY(%s)",
+            "SELECT digest, owner, profile FROM issuing.keys WHERE digest = ANY(%s)",
             (list(digests),),
         ).fetchall()
-        return cls({digest: tuple(owner) for digest, *owner in rows})
+        return cls({digest: (owner, profile) for digest, owner, profile in rows})
 
-    def conflict(self, digest: bytes, owner: tuple[str, ...]) -> Conflict | None:
+    def conflict(self, digest: bytes, owner: _Owner) -> Conflict | None:
         found = self._owners.get(digest) or self._taken.get(digest)
         if found is None or found == owner:
             return None
-        whose = "another member's" if found[:2] != owner[:2] else f"this member's {found[2]}"
+        whose = "another member's or service's" if found[0] != owner[0] else f"its owner's {found[1]}"
         return Conflict(
             f"the key in the request is used in {whose} certificate already",
-            "make a new key on the security server, and a request for it",
+            "make a new key and a request for it",
         )
 
-    def take(self, digest: bytes, owner: tuple[str, ...]) -> None:
+    def take(self, digest: bytes, owner: _Owner) -> None:
         if digest not in self._owners:
             self._taken[digest] = owner
 
     def write(self, cursor: psycopg.Cursor[Any]) -> None:
         cursor.executemany(
-            "INSERT INTO issuing.keys (digest, member_class, member_code, profile) VALUES (%s, %s, %s, %s)",
+            "INSERT INTO issuing.keys (digest, owner, profile) VALUES (%s, %s, %s)",
             [(digest, *owner) for digest, owner in self._taken.items()],
         )
 
 
-def _owner(accepted: Accepted) -> tuple[str, ...]:
-    member = accepted.order.member
-    return (member.member_class, member.code, str(accepted.order.profile))
+def _owner(accepted: Accepted) -> _Owner:
+    return (accepted.order.owner, str(accepted.order.profile))
 
 
 def _order_row(item: Placing) -> tuple[object, ...]:
     accepted, order = item.accepted, item.accepted.order
-    member = (order.member.member_class, order.member.code, order.member.name)
+    whom = (*order.named, order.server, order.service)
     content = (accepted.request, accepted.key_digest, accepted.digest)
-    return (item.id, item.orderer, order.idempotency_key, str(order.profile), *member, order.server, *content)
+    return (item.id, item.orderer, order.idempotency_key, str(order.profile), *whom, *content)
 
 
 def _certificate_row(item: Issued) -> tuple[object, ...]:
     certificate = item.certificate
-    owner = (item.member_class, item.member_code, item.profile)
+    owner = (item.owner, item.profile)
     content = (certificate.public_bytes(Encoding.DER), certificate.not_valid_after_utc, item.key_digest)
     return (serial_text(item.intent.serial), item.intent.order, *content, *owner)
 

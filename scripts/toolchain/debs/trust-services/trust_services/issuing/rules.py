@@ -44,13 +44,20 @@ ASKABLE_USAGES = {
     # X-Road 7.6 and newer ask for keyCertSign beside nonRepudiation (its signer, AbstractGenerateCertReq.java).
     # They don't get it, and don't need it: refusing them would refuse every signing request of a real server.
     Profile.SIGNING: frozenset({"content_commitment", "key_cert_sign"}),
+    Profile.STATUS_RESPONDER: frozenset({"digital_signature"}),
+    Profile.TIME_STAMPING: frozenset({"content_commitment"}),
 }
 """Key usages that a request of a profile may ask for. What it gets is the profile's."""
 
 ASKABLE_EXTENDED = {
     Profile.AUTHENTICATION: frozenset({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH}),
     Profile.SIGNING: frozenset[ObjectIdentifier](),
+    Profile.STATUS_RESPONDER: frozenset({ExtendedKeyUsageOID.OCSP_SIGNING}),
+    Profile.TIME_STAMPING: frozenset({ExtendedKeyUsageOID.TIME_STAMPING}),
 }
+
+TIME_STAMPING_BITS = 3072
+"""RSA, which everybody verifies; time stamps hold for years: 128 bits (NIST SP 800-57 part 1, table 2)."""
 
 EXTENSION_REQUEST = ObjectIdentifier("1.2.840.113549.1.9.14")
 """The one attribute that a request may carry (RFC 2985, section 5.4.2)."""
@@ -63,7 +70,7 @@ _MALFORMED = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-_NEXT = "make a new request on the security server and order again"
+_NEXT = "make a new request where the key is, and order again"
 
 
 @dataclass(frozen=True)
@@ -89,24 +96,34 @@ def key_digest(key: PublicKey) -> bytes:
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
-def accept(order: Order, country: str, authority_keys: Collection[bytes] = ()) -> Accepted:
+@dataclass(frozen=True)
+class Site:
+    """What subjects say about the site."""
+
+    country: str
+    organization: str
+    """Its own name, which certificates of its services carry."""
+
+
+def accept(order: Order, site: Site, authority_keys: Collection[bytes] = ()) -> Accepted:
     """The order with its request read. Refusal, in a sentence, for whatever isn't as it must be.
 
-    `authority_keys` are digests of the authority's own keys: none of them is certified for a member.
+    `authority_keys` are digests of the authority's own keys: none of them is certified for anybody else.
     """
     try:
-        return _accept(order, country, authority_keys)
+        return _accept(order, site, authority_keys)
     except _MALFORMED as error:
         # The library reads parts of a request only when they are looked at.
         raise Refusal("the certificate request isn't well-formed PKCS #10 (RFC 2986)", _NEXT) from error
 
 
-def _accept(order: Order, country: str, authority_keys: Collection[bytes]) -> Accepted:
+def _accept(order: Order, site: Site, authority_keys: Collection[bytes]) -> Accepted:
     text = order.csr.encode()
     if len(text) > MAX_REQUEST_BYTES:
         raise Refusal(f"the certificate request is longer than {MAX_REQUEST_BYTES} bytes", _NEXT)
     request = x509.load_pem_x509_csr(text)
     key = _key(request)
+    _require_strength(key, order.profile)
     _require_signature(request)
     _require_known_attributes(request)
     for extension in request.extensions:
@@ -114,7 +131,7 @@ def _accept(order: Order, country: str, authority_keys: Collection[bytes]) -> Ac
     digest = key_digest(key)
     if digest in authority_keys:
         raise Refusal("the request carries the authority's own key", _NEXT)
-    return Accepted(order, request.public_bytes(Encoding.DER), key, digest, _subject(request, order, country))
+    return Accepted(order, request.public_bytes(Encoding.DER), key, digest, _subject(request, order, site))
 
 
 def _key(request: x509.CertificateSigningRequest) -> PublicKey:
@@ -137,6 +154,14 @@ def _key(request: x509.CertificateSigningRequest) -> PublicKey:
             raise Refusal(f"the key's curve {key.curve.name} is none of {', '.join(CURVES)}", _NEXT)
         return key
     raise Refusal("the key is neither an RSA key nor one on an elliptic curve that X-Road uses", _NEXT)
+
+
+def _require_strength(key: PublicKey, profile: Profile) -> None:
+    enough = isinstance(key, rsa.RSAPublicKey) and key.key_size >= TIME_STAMPING_BITS
+    if profile is Profile.TIME_STAMPING and not enough:
+        raise Refusal(
+            f"the key of a time stamping authority isn't RSA of {TIME_STAMPING_BITS} bits or more", _NEXT
+        )
 
 
 def _require_signature(request: x509.CertificateSigningRequest) -> None:
@@ -183,7 +208,7 @@ def _require_askable(extension: x509.Extension[x509.ExtensionType], order: Order
             raise Refusal(
                 "the request asks for alternative names other than its server's"
                 if order.server
-                else "the request asks for alternative names, which signing certificates don't have",
+                else f"the request asks for alternative names, which {profile} certificates don't have",
                 _NEXT,
             )
     else:
@@ -199,11 +224,20 @@ NAMES = {
 }
 
 
-def subject_values(order: Order, country: str) -> dict[ObjectIdentifier, str]:
-    """What the subject says: X-Road's Basic profile (its BasicCertificateProfileInfoProvider.java)."""
+def subject_values(order: Order, site: Site) -> dict[ObjectIdentifier, str]:
+    """What the subject says: a service's name, or X-Road's Basic profile of a member.
+
+    The latter is that of X-Road's BasicCertificateProfileInfoProvider.java.
+    """
     member = order.member
+    if member is None:
+        return {
+            NameOID.COUNTRY_NAME: site.country,
+            NameOID.ORGANIZATION_NAME: site.organization,
+            NameOID.COMMON_NAME: str(order.service),
+        }
     values = {
-        NameOID.COUNTRY_NAME: country,
+        NameOID.COUNTRY_NAME: site.country,
         NameOID.ORGANIZATION_NAME: member.name,
         NameOID.SERIAL_NUMBER: member.code,
     }
@@ -212,14 +246,14 @@ def subject_values(order: Order, country: str) -> dict[ObjectIdentifier, str]:
     return {**values, NameOID.BUSINESS_CATEGORY: member.member_class, NameOID.COMMON_NAME: member.name}
 
 
-def _subject(request: x509.CertificateSigningRequest, order: Order, country: str) -> x509.Name:
+def _subject(request: x509.CertificateSigningRequest, order: Order, site: Site) -> x509.Name:
     """The order's subject, its attributes in the request's order.
 
     X-Road finds a member by looking for the attributes' types, in whatever order they stand. Keeping the
     request's order leaves its distinguished name as the server made it, so that text made of it compares equal
     as well. Values are the order's own and encoded here: nothing but the order of attributes is taken over.
     """
-    wanted = subject_values(order, country)
+    wanted = subject_values(order, site)
     found: list[ObjectIdentifier] = []
     for part in request.subject.rdns:
         if len(part) != 1:

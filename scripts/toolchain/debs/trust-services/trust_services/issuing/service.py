@@ -118,7 +118,7 @@ class Service:
         Refusal at once if its request isn't as it must be. The future raises Refusal as well: Conflict if the
         record holds something else, Unavailable if nothing can be written or signed now.
         """
-        accepted = accept(order, self._authority.terms.country, self._own_keys)
+        accepted = accept(order, self._authority.terms.site, self._own_keys)
         ticket = _Ticket(Placing(accepted, orderer, self._expects(order)))
         self._put(ticket)
         return ticket.future
@@ -307,9 +307,8 @@ class Service:
                 "a certificate is held back", extra={"facts": {"order": str(intent.order), "found": findings}}
             )
             return Unfit(intent, tuple(findings))
-        member = accepted.order.member
-        owner = (member.member_class, member.code, str(accepted.order.profile))
-        return Issued(intent, certificate, accepted.key_digest, *owner)
+        order = accepted.order
+        return Issued(intent, certificate, accepted.key_digest, order.owner, str(order.profile))
 
     def _again(self, entry: Entry) -> Accepted:
         """A recorded order, examined again by the rules of today."""
@@ -318,13 +317,14 @@ class Service:
         order = Order.model_validate(
             {
                 "profile": entry.profile,
-                "member": member,
+                "member": None if entry.service else member,
                 "server": entry.server,
+                "service": entry.service,
                 "csr": request,
                 "idempotency_key": entry.idempotency_key,
             }
         )
-        return accept(order, self._authority.terms.country, self._own_keys)
+        return accept(order, self._authority.terms.site, self._own_keys)
 
     def _resume(self) -> None:
         """Finish what others left: orders approved on the console, orders whose worker died."""

@@ -4,25 +4,32 @@ CREATE TABLE issuing.orders (
     id uuid PRIMARY KEY,
     orderer text NOT NULL,
     idempotency_key text NOT NULL,
-    profile text NOT NULL CHECK (profile IN ('authentication', 'signing')),
-    member_class text NOT NULL,
-    member_code text NOT NULL,
-    member_name text NOT NULL,
+    profile text NOT NULL CHECK (
+        profile IN ('authentication', 'signing', 'status-responder', 'time-stamping')),
+    -- Either a member or a service of the site's own; classes and codes hold no '/'.
+    member_class text,
+    member_code text,
+    member_name text,
     server text,
+    service text,
+    owner text NOT NULL GENERATED ALWAYS AS (
+        coalesce('service ' || service, 'member ' || member_class || '/' || member_code)) STORED,
     request bytea NOT NULL,
     key_digest bytea NOT NULL CHECK (length(key_digest) = 32),
     digest bytea NOT NULL CHECK (length(digest) = 32),
     UNIQUE (orderer, idempotency_key),
-    CHECK ((profile = 'authentication') = (server IS NOT NULL))
+    UNIQUE (id, key_digest, owner, profile),
+    CHECK ((profile = 'authentication') = (server IS NOT NULL)),
+    CHECK ((profile IN ('status-responder', 'time-stamping')) = (service IS NOT NULL)),
+    CHECK (num_nonnulls(member_class, member_code, member_name) = CASE WHEN service IS NULL THEN 3 ELSE 0 END)
 );
 
--- A key belongs to one member and one profile for ever.
+-- A key belongs to one owner and one profile for ever.
 CREATE TABLE issuing.keys (
     digest bytea PRIMARY KEY,
-    member_class text NOT NULL,
-    member_code text NOT NULL,
+    owner text NOT NULL,
     profile text NOT NULL,
-    UNIQUE (digest, member_class, member_code, profile)
+    UNIQUE (digest, owner, profile)
 );
 
 -- A serial number is written down before anything is signed under it, and is never used again.
@@ -41,12 +48,12 @@ CREATE TABLE issuing.certificates (
     certificate bytea NOT NULL,
     not_after timestamptz NOT NULL,
     key_digest bytea NOT NULL,
-    member_class text NOT NULL,
-    member_code text NOT NULL,
+    owner text NOT NULL,
     profile text NOT NULL,
     FOREIGN KEY (serial, order_id) REFERENCES issuing.intents (serial, order_id),
-    FOREIGN KEY (key_digest, member_class, member_code, profile)
-        REFERENCES issuing.keys (digest, member_class, member_code, profile)
+    FOREIGN KEY (order_id, key_digest, owner, profile)
+        REFERENCES issuing.orders (id, key_digest, owner, profile),
+    FOREIGN KEY (key_digest, owner, profile) REFERENCES issuing.keys (digest, owner, profile)
 );
 
 CREATE TABLE issuing.events (
