@@ -12,7 +12,7 @@ from cryptography import x509
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.trust_services.issuing.conftest import Place
+from tests.unit.trust_services.conftest import Place
 from tests.unit.trust_services.issuing.ordering import SERVICE, Memory, authority, content, ec_key, fresh_key
 
 from trust_services.issuing import linting

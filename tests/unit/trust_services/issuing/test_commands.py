@@ -18,8 +18,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.soft_token import tokens
+from tests.unit.trust_services.conftest import ACCOUNT, DATABASE, OWNER, Place
 from tests.unit.trust_services.issuing import test_configuration
-from tests.unit.trust_services.issuing.conftest import ACCOUNT, DATABASE, OWNER, Place
 from tests.unit.trust_services.issuing.ordering import NAME, SERVER, authority, content, order
 
 from trust_services.issuing.__main__ import main

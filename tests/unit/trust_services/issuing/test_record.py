@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from cryptography.hazmat.primitives import hashes
-from tests.unit.trust_services.issuing.conftest import ACCOUNT, OWNER, Place
+from tests.unit.trust_services.conftest import ACCOUNT, OWNER, Place
 from tests.unit.trust_services.issuing.ordering import SITE, authority, fresh_key, order
 
 from trust_services.issuing import migrating, profiles

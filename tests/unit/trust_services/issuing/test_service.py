@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from tests.unit.trust_services.issuing.conftest import Place
+from tests.unit.trust_services.conftest import Place
 from tests.unit.trust_services.issuing.ordering import (
     Memory,
     authority,
