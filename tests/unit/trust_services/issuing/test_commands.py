@@ -78,6 +78,42 @@ def test_only_the_owner_migrates(
     assert "owner_connection" in told["error"]
 
 
+def test_a_database_that_only_its_owner_may_enter(
+    bare: Place, tmp_path: Path, server: Any, data: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The owner lets the service's account in."""
+    with server.connect(DATABASE, OWNER, autocommit=True) as owner:
+        owner.execute(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
+    config = ["--config", str(test_configuration.written(tmp_path, data))]
+
+    assert run(capsys, "orders", *config)[0] == 1
+    assert run(capsys, "migrate", *config)[0] == 0
+    assert run(capsys, "orders", *config) == (0, {"orders": []})
+
+
+@pytest.mark.parametrize(("key", "command"), [("password_file", "orders"), ("owner_password_file", "migrate")])
+def test_a_password_is_read_from_its_file(
+    bare: Place,
+    tmp_path: Path,
+    data: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    key: str,
+    command: str,
+) -> None:
+    """One that can't be read is told by its file's name; what it holds is told by nobody."""
+    place = tmp_path / "password"
+    data["database"][key] = str(place)
+    config = ["--config", str(test_configuration.written(tmp_path, data))]
+    assert run(capsys, "migrate", *config)[0] == (1 if command == "migrate" else 0)
+
+    status, told = run(capsys, command, *config)
+    assert status == 1
+    assert str(place) in told["error"]
+
+    place.write_text("a-password\n", encoding="utf-8")
+    assert run(capsys, command, *config)[0] == 0
+
+
 def test_orders_are_listed_and_decided(
     place: Place, tmp_path: Path, data: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

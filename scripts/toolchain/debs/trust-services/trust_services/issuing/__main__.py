@@ -51,7 +51,9 @@ def _migrate(configuration: Configuration, _: argparse.Namespace) -> Result:
     database = configuration.database
     if database.owner_connection is None:
         raise Refusal("the configuration has no `database.owner_connection`", "only the owner migrates")
-    with psycopg.connect(database.owner_connection, autocommit=True) as connection:
+    with psycopg.connect(
+        database.owner_connection, password=database.owner_password, autocommit=True
+    ) as connection:
         applied = migrate(connection, database.account)
     told = f"applied {', '.join(map(str, applied))}" if applied else "up to date"
     return {"applied": applied, "changed": bool(applied)}, told

@@ -371,6 +371,7 @@ def connecting(configuration: Configuration) -> Connect:
     def connect() -> psycopg.Connection[Any]:
         return psycopg.connect(
             configuration.database.connection,
+            password=configuration.database.password,
             autocommit=True,
             connect_timeout=5,
             application_name="trust-services issuing",

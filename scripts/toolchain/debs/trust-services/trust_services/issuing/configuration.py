@@ -17,6 +17,7 @@ from trust_services.issuing.orders import Code, HostName, MemberName, Order, Pro
 from trust_services.issuing.profiles import Addresses, Terms
 from trust_services.issuing.rules import Site
 from trust_services.refusal import Refusal
+from trust_services.settings_file import secret
 from trust_services.token import TokenPlace
 
 
@@ -164,10 +165,24 @@ class Database(_Part):
 
     connection: ConnectionText
     """How the service connects (libpq's form): an account that can add and read, and nothing else."""
+    password_file: Path | None = None
+    """Holds that account's password, if it has one. libpq's own `passfile` must belong to whoever reads it."""
     owner_connection: ConnectionText | None = None
     """How `migrate` connects: the owner."""
+    owner_password_file: Path | None = None
+    """Holds the owner's password; /dev/stdin for one that is kept in no file of this host."""
     account: str
     """The service's account, which `migrate` gives its rights."""
+
+    @property
+    def password(self) -> str | None:
+        """The account's password. Refusal if its file can't be read."""
+        return None if self.password_file is None else secret(self.password_file).decode()
+
+    @property
+    def owner_password(self) -> str | None:
+        """The owner's password. Refusal if its file can't be read."""
+        return None if self.owner_password_file is None else secret(self.owner_password_file).decode()
 
 
 class Listener(_Part):

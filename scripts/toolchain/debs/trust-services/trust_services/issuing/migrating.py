@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS issuing.schema_versions (
 
 # Taken away first, so that a right which an older version gave doesn't stay.
 _RIGHTS = """
+GRANT CONNECT ON DATABASE {database} TO {account};
 REVOKE ALL ON SCHEMA issuing FROM PUBLIC, {account};
 REVOKE ALL ON ALL TABLES IN SCHEMA issuing FROM PUBLIC, {account};
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA issuing FROM PUBLIC, {account};
@@ -64,7 +65,8 @@ def migrate(connection: psycopg.Connection[Any], account: str) -> list[int]:
                     f"version {version} of the record's schema was applied with other text than {file.name}",
                     "put the old text back and say the change in a new file",
                 )
-        cursor.execute(sql.SQL(_RIGHTS).format(account=sql.Identifier(account)))
+        names = {"account": sql.Identifier(account), "database": sql.Identifier(connection.info.dbname)}
+        cursor.execute(sql.SQL(_RIGHTS).format(**names))
         return applied
 
 
