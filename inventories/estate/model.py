@@ -172,7 +172,7 @@ class Estate(Model):
                     yield Rule(flow.name, sources, address, listener.protocol.value, listener.ports)
 
     def with_overlay(self, overlay: Overlay) -> Estate:
-        """The same site as deployed: moved to the overlay's network, with its images' digests."""
+        """The same site as deployed: moved to the overlay's network, with its images and replaced authorities."""
         data = self.model_dump()
         if overlay.network is not None:
             data = _moved(data, self.site.network, overlay.network)
@@ -180,6 +180,8 @@ class Estate(Model):
         for name, digest in overlay.images.items():
             if name in data["images"]:
                 data["images"][name]["digest"] = digest
+        for name, generation in overlay.generations.items():
+            data["trust"][name.replace("-", "_")]["generation"] = generation
         return Estate.model_validate(data)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from estate.trust import IssuingName
 from estate.types import Digest, DomainName, IPv4Network, Model, Name, Text
 
 
@@ -57,8 +58,10 @@ class Deployment(Model):
 
 
 class Overlay(Model):
-    """What only a deployment knows: where a lab's network was moved, which images it built."""
+    """What only a deployment knows: where a lab's network was moved, which images it built, what it drilled."""
 
     network: IPv4Network | None = None
     deployment: Deployment = Deployment()
     images: dict[Name, Digest] = Field(default_factory=dict)
+    generations: dict[IssuingName, int] = Field(default_factory=dict)
+    """How often issuing authorities of a lab were replaced, by short name. Other sites say it in trust.yml."""

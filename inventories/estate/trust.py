@@ -10,6 +10,10 @@ from pydantic import Field
 from estate.types import CountryCode, Days, Hours, Minutes, Model, ObjectIdentifier
 
 
+IssuingName = Literal["trust-services", "infrastructure-tls"]
+"""Short names of the issuing authorities."""
+
+
 class KeyAlgorithm(StrEnum):
     """Keys that a CA may have."""
 

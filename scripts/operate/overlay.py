@@ -44,6 +44,13 @@ def with_images(workspace: Workspace, digests: Mapping[str, str]) -> bool:
     return write(workspace, Overlay.model_validate(data))
 
 
+def with_next_generation(workspace: Workspace, authority: str, generation: int) -> None:
+    """Record that an issuing authority of a lab is replaced by one of this generation."""
+    data = read(workspace).model_dump(mode="json")
+    data["generations"] = {**data["generations"], authority: generation}
+    write(workspace, Overlay.model_validate(data))
+
+
 def _dump(value: dict[str, Any]) -> str:
     stream = io.StringIO()
     yaml.safe_dump(value, stream, sort_keys=True, default_flow_style=False)

@@ -65,7 +65,8 @@ def prepare_workspace(workspace: Workspace, estate: Estate, report: Report) -> E
         known_hosts_file=ssh.known_hosts_file(workspace),
         state_directory=workspace.directory,
     )
-    overlay.write(workspace, Overlay(network=network, deployment=deployment, images=current.images))
+    kept = current.model_copy(update={"network": network, "deployment": deployment})
+    overlay.write(workspace, kept)
     deployed = workspace.load()
     if made := workspace.secrets.generate(deployed):
         report.change(f"{len(made)} secrets made in {workspace.secrets.directory}")

@@ -125,6 +125,26 @@ def test_overlay_moves_every_address(tmp_path: Path) -> None:
     )
 
 
+def test_overlay_tells_which_authorities_were_replaced(tmp_path: Path) -> None:
+    """A lab's drills don't change the site's files; the next authority has another name."""
+    overlay = tmp_path / "overlay.yml"
+    overlay.write_text("generations: {infrastructure-tls: 2}\n")
+
+    trust = load("lab", overlay).trust
+
+    assert trust.infrastructure_tls.name == "SMARTGOUV Lab Infrastructure TLS CA G2"
+    assert trust.trust_services.name == "SMARTGOUV Lab Trust Services CA"
+
+
+def test_overlay_with_an_unknown_authority_is_refused(tmp_path: Path) -> None:
+    """With its file and line."""
+    overlay = tmp_path / "overlay.yml"
+    overlay.write_text("generations: {root: 2}\n")
+
+    with pytest.raises(EstateError, match=r"overlay\.yml:1"):
+        load("lab", overlay)
+
+
 def test_missing_overlay_is_refused(tmp_path: Path) -> None:
     """A deployment that lost its overlay isn't taken for the site as written."""
     with pytest.raises(EstateError, match="the overlay file is missing"):

@@ -1,0 +1,125 @@
+"""Asks services again and again while something is done to them, and counts the requests that failed.
+
+A rotation without a failed request is a claim about clients. So clients' requests are made: each opens a
+connection of its own and verifies what it is shown, as a client does that knows the site's root alone.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+_TIMEOUT_SECONDS = 10.0
+_AT_ONCE = 32
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Question:
+    """One kind of request."""
+
+    name: str
+    ask: Callable[[], None]
+    """Makes one request; raises whatever it fails with."""
+
+
+@dataclass
+class Tally:
+    """What came of the requests."""
+
+    asked: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    reasons: list[str] = field(default_factory=list)
+    """Why the first of them failed, with the time."""
+    seconds: float = 0.0
+
+    @property
+    def total(self) -> int:
+        """All requests."""
+        return self.asked.total()
+
+    @property
+    def lost(self) -> int:
+        """Requests that failed."""
+        return self.failed.total()
+
+    def document(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "requests": self.total,
+            "failed": self.lost,
+            "seconds": round(self.seconds, 1),
+            "by_kind": {
+                name: {"requests": count, "failed": self.failed[name]} for name, count in self.asked.items()
+            },
+            "reasons": self.reasons,
+        }
+
+    def text(self) -> str:
+        """For people."""
+        rate = self.total / self.seconds if self.seconds else 0.0
+        kinds = ", ".join(
+            f"{name} {self.failed[name]} of {count}" for name, count in sorted(self.asked.items())
+        )
+        return f"{self.lost} of {self.total} requests failed at {rate:.0f}/s ({kinds})"
+
+
+@contextmanager
+def watching(questions: Sequence[Question], rate: float) -> Iterator[Tally]:
+    """Ask all questions in turn, `rate` requests a second in all, until the block ends.
+
+    A request that is late isn't left out: what a client waits for counts. The tally is whole after the block.
+    """
+    tally, stop, guard = Tally(), threading.Event(), threading.Lock()
+    started = time.monotonic()
+
+    def one(question: Question) -> None:
+        reason = ""
+        try:
+            question.ask()
+        except Exception as error:  # noqa: BLE001 - whatever stops a client is a failed request
+            reason = f"{type(error).__name__}: {error}"
+        with guard:
+            tally.asked[question.name] += 1
+            if reason:
+                tally.failed[question.name] += 1
+                if len(tally.reasons) < _SHOWN:
+                    tally.reasons.append(f"after {time.monotonic() - started:.1f} s, {question.name}: {reason}")
+
+    def drive(pool: ThreadPoolExecutor) -> None:
+        due, turn = time.monotonic(), 0
+        while not stop.wait(max(0.0, due - time.monotonic())):
+            pool.submit(one, questions[turn % len(questions)])
+            turn += 1
+            due += 1 / rate
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        driver = threading.Thread(target=drive, args=(pool,), name="watching")
+        driver.start()
+        try:
+            yield tally
+        finally:
+            stop.set()
+            driver.join()
+    tally.seconds = time.monotonic() - started
+
+
+def handshake(address: str, port: int, name: str, context: ssl.SSLContext) -> Callable[[], None]:
+    """Opens a TLS connection that must show a certificate for `name`."""
+
+    def ask() -> None:
+        with (
+            socket.create_connection((address, port), _TIMEOUT_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=name),
+        ):
+            pass
+
+    return ask
