@@ -10,6 +10,7 @@ import shutil
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from estate.project.ceremony import agenda
@@ -23,6 +24,7 @@ from operate.run import Outcome, Run
 from trust_services.ceremony import records
 from trust_services.ceremony.agenda import Agenda
 from trust_services.ceremony.records import History
+from trust_services.ceremony.requests import Content
 from trust_services.ceremony.transcript import sha256
 from trust_services.refusal import Refusal
 from trust_services.renewal import due
@@ -30,7 +32,7 @@ from trust_services.renewal import due
 
 def wanting(run: Run, now: datetime | None = None) -> list[str]:
     """Authorities that the root has to certify, by the records alone."""
-    return _wanting(run, _history(run), now or datetime.now(UTC))
+    return _wanting(run, recorded(run), now or datetime.now(UTC))
 
 
 def plan(run: Run) -> str:
@@ -42,7 +44,7 @@ def plan(run: Run) -> str:
 def settle(run: Run) -> Outcome:
     """Have every authority certified, and what is in force where the roles take it from."""
     place = ceremony.at(run.workspace)
-    history = _history(run)
+    history = recorded(run)
     changed = 0
     if _wanting(run, history, datetime.now(UTC)):
         # The hosts keep their requests; what lies here from earlier may be for certificates that were replaced.
@@ -50,8 +52,41 @@ def settle(run: Run) -> Outcome:
         result = run_playbook(run.workspace, "prepare_trust", run.report, lock=run.lock)
         changed += result.changed
         changed += _grant(run, place, history)
-        history = _history(run)
+        history = recorded(run)
     return Outcome("", changed + _publish(place, history))
+
+
+def revoke(run: Run, authority: str, digest: str) -> int:
+    """Have the root revoke an authority's certificate, by its SHA-256; how many records that made.
+
+    The custodians decide it: whoever stole the authority's key could sign for it as well.
+    """
+    place = ceremony.at(run.workspace)
+    present = recorded(run).present.get(authority)
+    if present is None or present.fingerprint(hashes.SHA256()).hex() != digest:
+        return 0
+    content = Content(
+        kind="revoke",
+        authority=authority,
+        created=datetime.now(UTC).replace(microsecond=0),
+        certificate=digest,
+        reason="key_compromise",
+    )
+    request = place.requests / f"{authority}-revoke-{digest[:16]}.json"
+    if not request.is_file():
+        write_atomically(request, content.model_dump_json(indent=2, exclude_none=True) + "\n")
+    if run.estate.site.environment is not Environment.LAB:
+        raise Failure(
+            f"the custodians must decide that '{authority}' is revoked",
+            next_step=f"scripts/smartgouv ceremony root {run.workspace.site} --request {request}"
+            f" --by-quorum {request.name}   # on the ceremony's machine, see docs/root-ceremony.md\n"
+            f"# then bring its record to {place.records} and run the same command again",
+        )
+    ceremony.prepare(place, run.estate, [request])
+    ceremony.examine(place, [request.name])
+    ceremony.hold(run.workspace, run.estate, place, [request.name], run.report)
+    _publish(place, recorded(run))
+    return 1
 
 
 def _wanting(run: Run, history: History, now: datetime) -> list[str]:
@@ -92,6 +127,11 @@ def _publish(place: Folders, history: History) -> int:
     files = {f"{name}.crt": _pem(certificate) for name, certificate in texts.items()}
     files[records.LIST] = (history.folders[-1] / records.LIST).read_text(encoding="ascii")
     changed = 0
+    for path in place.issued.glob("*.crt"):
+        # Of an authority that was revoked.
+        if path.name not in files:
+            path.unlink()
+            changed += 1
     for name, text in files.items():
         path = place.issued / name
         if not path.is_file() or path.read_text(encoding="ascii") != text:
@@ -100,7 +140,8 @@ def _publish(place: Folders, history: History) -> int:
     return changed
 
 
-def _history(run: Run) -> History:
+def recorded(run: Run) -> History:
+    """The root's records. Failure if they don't hold together."""
     try:
         return records.load(ceremony.at(run.workspace).records)
     except Refusal as refusal:

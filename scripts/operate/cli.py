@@ -164,6 +164,61 @@ def stack(
         report.document({"program": program, "action": action.value, "changed": outcome.changed})
 
 
+@application.command()
+def rotate(
+    site: Site,
+    what: Annotated[str, typer.Argument(help="What to rotate; an unknown word lists all.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    lab: Lab = None,
+    as_json: Json = False,
+) -> None:
+    """Rotate certificates, or an authority, while clients ask; count the requests that fail."""
+    _replaced(site, what, lab, dry_run=dry_run, as_json=as_json, revoke=False)
+
+
+@application.command("revoke-ca")
+def revoke_ca(
+    site: Site,
+    authority: Annotated[str, typer.Argument(help="infrastructure-tls or trust-services.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask: it can't be taken back.")] = False,
+    lab: Lab = None,
+    as_json: Json = False,
+) -> None:
+    """Revoke an issuing authority: successor, every leaf issued anew, every service on the new chain."""
+    if not dry_run:
+        command_line.agree(f"Revoke '{authority}' of site '{site}' for ever?", yes=yes)
+    _replaced(site, authority, lab, dry_run=dry_run, as_json=as_json, revoke=True)
+
+
+def _replaced(site: str, what: str, lab: str | None, *, dry_run: bool, as_json: bool, revoke: bool) -> None:
+    from operate import rotation
+
+    report = Report(as_json=as_json)
+    command = f"{'revoke-ca' if revoke else 'rotate'} {what}"
+    with command_line.reported(report, interrupted="The same command goes on from here."):
+        workspace = open_workspace(site, lab)
+        _require_raised(workspace)
+        with exclusive(
+            workspace.lock_file, f"scripts/smartgouv {command.replace(what, f'{site} {what}')}"
+        ) as lock:
+            run = Run(workspace, workspace.load(), report, lock)
+            if dry_run:
+                planned = rotation.plan(run, what, revoke=revoke)
+                report.line(f"would {command}: {planned['purpose']}")
+                for name, rate in planned["clients"].items():
+                    report.line(f"        while clients ask: {name}, {rate:.1f}/s")
+                report.document(planned)
+                return
+            started = time.monotonic()
+            with report.working(command):
+                tally = rotation.revoke(run, what) if revoke else rotation.rotate(run, what)
+        report.done(command, time.monotonic() - started, tally.text())
+        for reason in tally.reasons:
+            report.warning(reason)
+        report.document({"what": what, "result": "ok", "clients": tally.document()})
+
+
 @ceremony.command("root")
 def ceremony_root(
     site: Site,

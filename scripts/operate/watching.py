@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 _TIMEOUT_SECONDS = 10.0
@@ -27,6 +28,8 @@ class Question:
     """One kind of request."""
 
     name: str
+    rate: float
+    """Requests a second."""
     ask: Callable[[], None]
     """Makes one request; raises whatever it fails with."""
 
@@ -73,10 +76,10 @@ class Tally:
 
 
 @contextmanager
-def watching(questions: Sequence[Question], rate: float) -> Iterator[Tally]:
-    """Ask all questions in turn, `rate` requests a second in all, until the block ends.
+def watching(questions: Sequence[Question]) -> Iterator[Tally]:
+    """Ask all questions, each at its own rate, until the block ends; the tally is whole after it.
 
-    A request that is late isn't left out: what a client waits for counts. The tally is whole after the block.
+    A request that is late isn't left out, and one that still waits at the end is waited for.
     """
     tally, stop, guard = Tally(), threading.Event(), threading.Lock()
     started = time.monotonic()
@@ -94,22 +97,23 @@ def watching(questions: Sequence[Question], rate: float) -> Iterator[Tally]:
                 if len(tally.reasons) < _SHOWN:
                     tally.reasons.append(f"after {time.monotonic() - started:.1f} s, {question.name}: {reason}")
 
-    def drive(pool: ThreadPoolExecutor) -> None:
-        due, turn = time.monotonic(), 0
-        while not stop.wait(max(0.0, due - time.monotonic())):
-            pool.submit(one, questions[turn % len(questions)])
-            turn += 1
-            due += 1 / rate
+    def drive(question: Question) -> None:
+        due = time.monotonic()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            while not stop.wait(max(0.0, due - time.monotonic())):
+                pool.submit(one, question)
+                due += 1 / question.rate
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        driver = threading.Thread(target=drive, args=(pool,), name="watching")
+    drivers = [threading.Thread(target=drive, args=(question,)) for question in questions]
+    for driver in drivers:
         driver.start()
-        try:
-            yield tally
-        finally:
-            stop.set()
+    try:
+        yield tally
+    finally:
+        stop.set()
+        for driver in drivers:
             driver.join()
-    tally.seconds = time.monotonic() - started
+        tally.seconds = time.monotonic() - started
 
 
 def handshake(address: str, port: int, name: str, context: ssl.SSLContext) -> Callable[[], None]:
@@ -123,3 +127,11 @@ def handshake(address: str, port: int, name: str, context: ssl.SSLContext) -> Ca
             pass
 
     return ask
+
+
+def trusting(root: Path) -> ssl.SSLContext:
+    """A client that trusts the authorities in a file and no other."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(root)
+    return context

@@ -23,6 +23,18 @@ BY_ROLE: dict[Role, tuple[Endpoint, ...]] = {
 }
 """Endpoints that speak TLS. Node metrics do on every host."""
 
+OF_HOSTS = frozenset(
+    {
+        Endpoint.TRUST_SERVICES,
+        Endpoint.REGISTRY,
+        Endpoint.PROMETHEUS,
+        Endpoint.ALERTMANAGER,
+        Endpoint.HTTPS,
+        Endpoint.ADMIN_API,
+    }
+)
+"""Those of them that show the certificate of their host, and that operators may reach."""
+
 
 def endpoints(estate: Estate, host: Host) -> list[dict[str, Any]]:
     """TLS endpoints of a host, in the probe's words."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from estate import Estate
 from estate.host import Role
-from estate.site import Deployment, Overlay
+from estate.site import Deployment
 from operate import overlay
 from operate.failure import Failure
 from operate.lab import checks, nodes, packages, ranges, ssh

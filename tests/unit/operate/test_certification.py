@@ -21,6 +21,7 @@ from operate.run import Run
 from operate.workspace import Workspace
 from trust_services.ceremony.agenda import Agenda
 from trust_services.ceremony.records import History
+from trust_services.ceremony.requests import Content
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -43,7 +44,7 @@ def certificate(subject: x509.Name, days: int = 100) -> x509.Certificate:
 def history(monkeypatch: pytest.MonkeyPatch) -> History:
     """What the records say; nothing at first."""
     found = History()
-    monkeypatch.setattr(certification, "_history", lambda _: found)
+    monkeypatch.setattr(certification, "recorded", lambda _: found)
     return found
 
 
@@ -122,3 +123,42 @@ def test_what_is_in_force_is_published_once(tmp_path: Path, history: History) ->
     }
     written = x509.load_pem_x509_certificate((issued / "trust-services.crt").read_bytes())
     assert written.public_bytes(Encoding.DER) == history.present["trust-services"].public_bytes(Encoding.DER)
+
+
+def test_what_was_revoked_is_published_no_more(tmp_path: Path, history: History) -> None:
+    """A role that would use it finds nothing and says that the root must certify again."""
+    test_what_is_in_force_is_published_once(tmp_path, history)
+    run = run_of("lab", tmp_path)
+    issued = tmp_path / "ceremony" / "issued"
+    (issued / "former.crt").write_text("a certificate\n", encoding="ascii")
+
+    assert certification.settle(run).changed == 1
+    assert not (issued / "former.crt").exists()
+
+
+def test_outside_a_lab_the_custodians_revoke(tmp_path: Path, history: History) -> None:
+    """With a request that nobody signed: a thief of the key could have signed one as well."""
+    run = run_of("staging", tmp_path)
+    certify(history, run)
+    digest = history.present["trust-services"].fingerprint(hashes.SHA256()).hex()
+
+    with pytest.raises(Failure, match="the custodians must decide") as refused:
+        certification.revoke(run, "trust-services", digest)
+
+    (request,) = (tmp_path / "ceremony" / "requests").glob("*.json")
+    content = Content.model_validate_json(request.read_bytes())
+    assert (content.kind, content.certificate, content.reason) == ("revoke", digest, "key_compromise")
+    assert f"--request {request} --by-quorum {request.name}" in refused.value.next_step
+    with pytest.raises(Failure):
+        certification.revoke(run, "trust-services", digest)
+    assert list((tmp_path / "ceremony" / "requests").glob("*.json")) == [request]
+
+
+def test_what_is_revoked_already_is_not_revoked_again(tmp_path: Path, history: History) -> None:
+    """The successor stays."""
+    run = run_of("lab", tmp_path)
+    certify(history, run)
+
+    assert certification.revoke(run, "trust-services", "00" * 32) == 0
+    history.present.clear()
+    assert certification.revoke(run, "trust-services", "00" * 32) == 0

@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from operate.watching import Question, Tally, watching
 
 
-def asked_until(count: int, questions: list[Question], rate: float = 500) -> Tally:
-    """The tally of at least `count` requests."""
-    enough, lock, made = threading.Event(), threading.Lock(), [0]
+def asked_until(count: int, **kinds: Callable[[], None]) -> Tally:
+    """The tally of at least `count` requests of each kind."""
+    enough = {name: threading.Semaphore(0) for name in kinds}
 
-    def counted(question: Question) -> Question:
+    def counted(name: str) -> Question:
         def ask() -> None:
-            with lock:
-                made[0] += 1
-                if made[0] >= count:
-                    enough.set()
-            question.ask()
+            enough[name].release()
+            kinds[name]()
 
-        return Question(question.name, ask)
+        return Question(name, 500, ask)
 
-    with watching([counted(question) for question in questions], rate) as tally:
-        assert enough.wait(30)
+    with watching([counted(name) for name in kinds]) as tally:
+        for asked in enough.values():
+            for _ in range(count):
+                assert asked.acquire(timeout=30)
     return tally
 
 
 def test_requests_that_succeed_are_counted() -> None:
-    """In turn, so each kind has about as many."""
-    tally = asked_until(20, [Question("first", lambda: None), Question("second", lambda: None)])
+    """Each kind by itself."""
+    tally = asked_until(20, first=lambda: None, second=lambda: None)
 
-    assert tally.total >= 20
+    assert min(tally.asked["first"], tally.asked["second"]) >= 20
+    assert tally.total == tally.asked["first"] + tally.asked["second"]
     assert tally.lost == 0
-    assert abs(tally.asked["first"] - tally.asked["second"]) <= 1
 
 
 def test_every_failed_request_counts_and_the_first_reasons_are_kept() -> None:
@@ -43,9 +43,9 @@ def test_every_failed_request_counts_and_the_first_reasons_are_kept() -> None:
     def refused() -> None:
         raise ConnectionRefusedError("nobody listens")
 
-    tally = asked_until(20, [Question("well", lambda: None), Question("broken", refused)])
+    tally = asked_until(20, well=lambda: None, broken=refused)
 
-    assert tally.failed["broken"] == tally.asked["broken"] > 5
+    assert tally.failed["broken"] == tally.asked["broken"] >= 20
     assert tally.failed["well"] == 0
     assert len(tally.reasons) == 5
     assert "broken: ConnectionRefusedError: nobody listens" in tally.reasons[0]
@@ -62,7 +62,7 @@ def test_a_request_that_hangs_at_the_end_is_waited_for() -> None:
         release.wait(30)
         raise TimeoutError("no answer")
 
-    with watching([Question("slow", slow)], rate=50) as tally:
+    with watching([Question("slow", 50, slow)]) as tally:
         assert begun.wait(30)
         threading.Timer(0.2, release.set).start()
 
@@ -73,7 +73,7 @@ def test_a_block_that_fails_ends_the_asking() -> None:
     """Its own error is what is told."""
     before = threading.active_count()
 
-    with pytest.raises(KeyError), watching([Question("any", lambda: None)], rate=50):
+    with pytest.raises(KeyError), watching([Question("any", 50, lambda: None)]):
         raise KeyError("reason")
 
     assert threading.active_count() == before

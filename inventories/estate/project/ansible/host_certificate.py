@@ -29,6 +29,7 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         "host_certificate_names": [estate.fqdn(host), *estate.aliases(host)],
         "host_certificate_authority_url": f"https://{estate.fqdn(authority)}:{port}",
         "host_certificate_authority_host": authority.name,
+        "host_certificate_issuer": estate.trust.infrastructure_tls.name,
         "host_certificate_provisioner_password": secret("infrastructure-tls-hosts"),
         "host_certificate_lifetime_hours": estate.trust.infrastructure_tls.leaf_lifetime,
         "host_certificate_reload_units": [unit for role in host.roles for unit in RELOADED.get(role, ())],

@@ -64,6 +64,24 @@ def test_late_certificate_is_renewed_with_the_same_key(host):
     assert host.run("/usr/local/sbin/host-certificate check").rc == 0
 
 
+def test_a_renewal_can_be_had_at_once(host):
+    before = host.run(f"openssl x509 -in {TLS}/host.crt -noout -serial").stdout
+    key = host.run(f"sha256sum {TLS}/host.key").stdout
+    renewed = host.run("/usr/local/sbin/host-certificate renew now")
+
+    assert renewed.rc == 0, renewed.stderr
+    assert host.run(f"openssl x509 -in {TLS}/host.crt -noout -serial").stdout != before
+    assert host.run(f"sha256sum {TLS}/host.key").stdout == key
+
+
+def test_a_certificate_of_a_former_authority_is_noticed(host):
+    host.run("sed 's/^issuer=.*/issuer=Successor/' /usr/local/sbin/host-certificate > /root/successor")
+    noticed = host.run("sh /root/successor check")
+
+    assert noticed.rc == 1
+    assert "it was issued by 'Scenario Intermediate CA', not 'Successor'" in noticed.stderr
+
+
 def test_a_foreign_key_is_noticed(host):
     host.run(f"cp -a {TLS} /root/tls-copy")
     host.run(f"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {TLS}/host.key")

@@ -1,0 +1,201 @@
+"""Rotating certificates and authorities, and replacing one that can't be trusted any more.
+
+Clients ask all the while; what they lost is counted and kept as evidence. An interrupted rotation is gone on
+with by the same command: what it set out to do is written down before it begins.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
+
+from estate import Estate
+from estate.site import Environment
+from operate import certification, clients, overlay, pulumi_stack, stages
+from operate.failure import ExitCode, Failure
+from operate.files import write_atomically
+from operate.ledger import origin
+from operate.playbooks import run_playbook
+from operate.run import Run
+from operate.watching import Question, Tally, watching
+from operate.workspace import Workspace
+
+Clients = Callable[[Workspace, Estate], list[Question]]
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Something that can be rotated."""
+
+    purpose: str
+    clients: Sequence[Clients]
+    """Who must not notice."""
+    act: Callable[[Run], int]
+    """Rotates; how many things were changed."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a rotation of an authority set out to do."""
+
+    authority: str
+    generation: int
+    compromised: str = ""
+    """SHA-256 of the certificate that is to be revoked; empty in a planned rotation."""
+
+
+def rotate(run: Run, what: str) -> Tally:
+    """Rotate `what` while clients ask. Failure if it can't be; what clients lost is in the tally."""
+    chosen = known(what)
+    questions = [question for kind in chosen.clients for question in kind(run.workspace, run.estate)]
+    return _counted(run, f"rotate {what}", questions, chosen.act)
+
+
+def revoke(run: Run, authority: str) -> Tally:
+    """Revoke an issuing authority and have everything that it issued issued anew by its successor."""
+    chosen = known(authority)
+    questions = [question for kind in chosen.clients for question in kind(run.workspace, run.estate)]
+    return _counted(run, f"revoke-ca {authority}", questions, lambda run: _replace(run, authority, revoke=True))
+
+
+def known(what: str) -> Rotation:
+    """The rotation of this name. Failure that names all if there is none."""
+    if what not in ROTATIONS:
+        told = "\n".join(f"{name:<20}{rotation.purpose}" for name, rotation in ROTATIONS.items())
+        raise Failure(f"'{what}' can't be rotated", details=told, code=ExitCode.BAD_INPUT)
+    return ROTATIONS[what]
+
+
+def _counted(run: Run, what: str, questions: Sequence[Question], act: Callable[[Run], int]) -> Tally:
+    tally, changed, result = Tally(), 0, "failed"
+    try:
+        with watching(questions) as tally:
+            changed = act(run)
+        result = "ok"
+    finally:
+        folder = run.workspace.new_run(what.partition(" ")[0])
+        document = {"what": what, "result": result, "changed": changed, "clients": tally.document()}
+        (folder / "clients.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        run.measured["clients"] = tally.document()
+        run.workspace.ledger.append(
+            {
+                **origin(),
+                "site": run.workspace.site,
+                "lab": run.workspace.lab,
+                "stage": what,
+                "result": result,
+                "changed": changed,
+                "seconds": round(tally.seconds, 1),
+                "requests": tally.total,
+                "failed_requests": tally.lost,
+            }
+        )
+    return tally
+
+
+def _playbook(name: str) -> Callable[[Run], int]:
+    return lambda run: run_playbook(run.workspace, name, run.report, lock=run.lock).changed
+
+
+def _time_stamping(run: Run) -> int:
+    """The authorities first, then the central server, which knows them by their certificates."""
+    changed = _playbook("rotate_time_stamping")(run)
+    return changed + pulumi_stack.up(run, "federation").changed
+
+
+def _replace(run: Run, authority: str, *, revoke: bool = False) -> int:
+    """Have an authority's successor certified, and everything that it issues issued anew."""
+    begun = _begin(run, authority, revoke=revoke)
+    if run.estate.site.environment is Environment.LAB:
+        overlay.with_next_generation(run.workspace, authority, begun.generation)
+    run = replace(run, estate=run.workspace.load(), measured=run.measured, settled=set())
+    changed = certification.revoke(run, authority, begun.compromised) if begun.compromised else 0
+    wanted = ["trust"] if authority == "infrastructure-tls" else ["trust", "trust-services", "federation"]
+    records = stages.apply(run, [stage for stage in stages.STAGES if stage.name in wanted])
+    _marker(run.workspace).unlink()
+    return changed + sum(record.changed for record in records)
+
+
+def _begin(run: Run, authority: str, *, revoke: bool) -> Begun:
+    """What to do, written down; what an interrupted run wrote down is gone on with."""
+    marker = _marker(run.workspace)
+    if marker.is_file():
+        begun = Begun(**json.loads(marker.read_text(encoding="utf-8")))
+        if (begun.authority, bool(begun.compromised)) != (authority, revoke):
+            command = "revoke-ca" if begun.compromised else "rotate"
+            raise Failure(
+                f"the replacement of '{begun.authority}' isn't finished",
+                next_step=f"scripts/smartgouv {command} {run.workspace.site} {begun.authority}",
+            )
+        return begun
+    present = certification.recorded(run).present.get(authority)
+    if present is None:
+        raise Failure(
+            f"the root hasn't certified '{authority}' yet",
+            next_step=f"{run.workspace.apply_command} --stage trust",
+        )
+    declared = run.estate.trust.issuing[authority]
+    if present.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value != declared.name:
+        generation = declared.generation
+    elif run.estate.site.environment is Environment.LAB:
+        generation = declared.generation + 1
+    else:
+        key = authority.replace("-", "_")
+        raise Failure(
+            f"the estate still names '{declared.name}', which is certified already",
+            next_step=f"# set trust.{key}.generation to {declared.generation + 1} in "
+            f"inventories/{run.workspace.site}/trust.yml, have it reviewed, then run the same command again",
+            code=ExitCode.BAD_INPUT,
+        )
+    digest = present.fingerprint(hashes.SHA256()).hex() if revoke else ""
+    begun = Begun(authority, generation, digest)
+    write_atomically(marker, json.dumps(asdict(begun)) + "\n")
+    return begun
+
+
+def _marker(workspace: Workspace) -> Path:
+    return workspace.directory / "replacement.json"
+
+
+def plan(run: Run, what: str, *, revoke: bool = False) -> dict[str, Any]:
+    """What would be done, without doing it."""
+    chosen = known(what)
+    questions = [question for kind in chosen.clients for question in kind(run.workspace, run.estate)]
+    return {
+        "what": what,
+        "purpose": chosen.purpose,
+        "revokes": revoke,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "clients": {question.name: question.rate for question in questions},
+    }
+
+
+ROTATIONS: dict[str, Rotation] = {
+    "hosts": Rotation("TLS certificates of all hosts", (clients.tls,), _playbook("rotate_hosts")),
+    "responder": Rotation(
+        "key and certificate that OCSP answers are signed with",
+        (clients.status,),
+        _playbook("rotate_responder"),
+    ),
+    "time-stamping": Rotation(
+        "certificates of the time-stamping authorities", (clients.stamps, clients.citizens), _time_stamping
+    ),
+    "infrastructure-tls": Rotation(
+        "the authority of TLS certificates, and every host's certificate",
+        (clients.tls, clients.citizens),
+        lambda run: _replace(run, "infrastructure-tls"),
+    ),
+    "trust-services": Rotation(
+        "the authority of X-Road certificates, and all of these",
+        (clients.status, clients.stamps, clients.citizens),
+        lambda run: _replace(run, "trust-services"),
+    ),
+}
+"""What can be rotated, by the word for it on the command line."""
