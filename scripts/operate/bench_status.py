@@ -26,8 +26,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from operate.failure import Failure
+from trust_services.certificate_state import CertificateState
 from trust_services.status import publication
-from trust_services.status.signing import CertificateState, Signer
+from trust_services.status.signing import Signer
 from trust_services.status.verification import Authority
 
 FIRST_SERIAL = 2**120

@@ -200,6 +200,7 @@ def issuing_folder(tmp_path: Path) -> Path:
     (folder / "server.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     (folder / "root.pem").write_bytes(own.root.public_bytes(Encoding.PEM))
     (folder / "token").write_text(f"{TOKEN}\n")
+    (folder / "published").mkdir()
     return folder
 
 
@@ -218,7 +219,13 @@ def issuing(place: Place, holder: Memory, issuing_folder: Path) -> Iterator[Over
         }
     )
     service = Service(Authority(own.terms(), holder), place.connect, lambda _: True)
-    made = application(service, Reader(place.connect), (client,), [own.certificate, own.root])
+    made = application(
+        service,
+        Reader(place.connect),
+        (client,),
+        [own.certificate, own.root],
+        issuing_folder / "published",
+    )
     server = OverTls(issuing_folder, made)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

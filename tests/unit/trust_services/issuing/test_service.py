@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,7 +28,6 @@ from trust_services.issuing import linting
 from trust_services.issuing import service as services
 from trust_services.issuing.chain import verify_chain
 from trust_services.issuing.orders import Order
-from trust_services.issuing.publishing import StatusSource
 from trust_services.issuing.record import State
 from trust_services.issuing.refusals import Conflict, Unavailable
 from trust_services.issuing.service import Service
@@ -230,40 +229,6 @@ def test_who_goes_away_disturbs_nobody(make_service: Callable[..., Service], pla
     assert all(future.cancelled() or future.result(10).new for future in futures[::2])
     assert service.place(order(), "federation").result(10).new
     whole(place)
-
-
-class Publisher:
-    """Notes what it is told; breaks if it is to."""
-
-    def __init__(self, *, broken: bool = False) -> None:
-        self.told: list[tuple[str, str | None]] = []
-        self._broken = broken
-
-    def changed(self, source: StatusSource, serials: Sequence[str]) -> None:
-        """Read the states of what has changed."""
-        if self._broken:
-            raise OSError("a test")
-        self.told += [(f"{state.serial:040x}", state.reason) for state in source.states(serials)]
-
-
-def test_the_publisher_is_told(make_service: Callable[..., Service]) -> None:
-    """Of what was issued and of what was revoked."""
-    publisher = Publisher()
-    service = make_service(publisher=publisher)
-    serial = service.place(order(), "federation").result(10).entry.serial
-    assert serial is not None
-    service.revoke(serial, "officer", "keyCompromise").result(10)
-
-    assert publisher.told == [(serial, None), (serial, "keyCompromise")]
-
-
-def test_a_publisher_that_breaks_stops_nothing(make_service: Callable[..., Service]) -> None:
-    """The record stands."""
-    service = make_service(publisher=Publisher(broken=True))
-    serial = service.place(order(), "federation").result(10).entry.serial
-    assert serial is not None
-
-    assert service.revoke(serial, "officer", "keyCompromise").result(10).revoked_at is not None
 
 
 def test_many_orders_at_once(make_service: Callable[..., Service], place: Place) -> None:

@@ -16,10 +16,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from trust_services import files
+from trust_services.certificate_state import CertificateState
 from trust_services.status import publication
 from trust_services.status.settings import Settings
 from trust_services.status.shelf import Shelf
-from trust_services.status.signing import CertificateState, Signer
+from trust_services.status.signing import Signer
 from trust_services.status.verification import Authority
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -186,7 +188,7 @@ class Site:
 
     def publish(self, content: bytes, name: str = "trust.answers") -> Path:
         """Put a file where the responder looks."""
-        publication.write(self.folder / name, content)
+        files.write(self.folder / name, content)
         return self.folder / name
 
     def shelf(self, **more: object) -> Shelf:

@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from trust_services.certificate_state import CertificateState
 from trust_services.refusal import Refusal
 from trust_services.status import fetching, publication
 from trust_services.status.fetching import Fetched
 from trust_services.status.settings import Settings
 from trust_services.status.shelf import Shelf
-from trust_services.status.signing import CertificateState
 
 
 class Source(http.server.ThreadingHTTPServer):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trust_services import files
 from trust_services.refusal import Refusal
 from trust_services.status import publication
 
@@ -68,20 +69,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "file"
-    publication.write(place, b"old")
+    files.write(place, b"old")
 
     def no_room(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", no_room)
     with pytest.raises(OSError, match="No space left"):
-        publication.write(place, b"new")
+        files.write(place, b"new")
 
     assert place.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [place]
 
 
 def test_a_written_file_can_be_read_by_others(tmp_path: Path) -> None:
-    publication.write(tmp_path / "file", b"content")
+    files.write(tmp_path / "file", b"content")
 
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from trust_services import files
+from trust_services.certificate_state import CertificateState
 from trust_services.refusal import Refusal
-from trust_services.status import publication
 from trust_services.status.publisher import Published, Publisher, publish_crl
-from trust_services.status.signing import CertificateState
 from trust_services.status.verification import HeldAnswers
 
 NOW = datetime.now(UTC)
@@ -123,7 +123,7 @@ def test_a_full_disk_keeps_the_old_file_and_the_next_round_writes(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(publication, "write", no_room)
+        patch.setattr(files, "write", no_room)
         with pytest.raises(OSError, match="No space left"):
             made.publish(later, NOW)
     assert read(pki, tmp_path).by_request[pki.request(1)].answer.revoked_at is None

@@ -19,12 +19,12 @@ from cryptography.x509 import ocsp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trust_services.certificate_state import CertificateState
 from trust_services.status import responder as module
 from trust_services.status import revocation_list
 from trust_services.status.metrics import Counts, Result
 from trust_services.status.responder import Responder, Response, refusal_of_post
 from trust_services.status.shelf import Shelf
-from trust_services.status.signing import CertificateState
 
 GOOD = CertificateState(0x1001)
 

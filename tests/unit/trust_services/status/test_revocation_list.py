@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from trust_services.certificate_state import CertificateState
 from trust_services.refusal import Refusal
 from trust_services.status import revocation_list
-from trust_services.status.signing import CertificateState
 
 NOW = datetime(2026, 11, 26, 10, tzinfo=UTC)
 DAY = timedelta(days=1)

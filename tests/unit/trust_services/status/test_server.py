@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 import trust_services
+from trust_services.certificate_state import CertificateState
 from trust_services.status import publication
-from trust_services.status.signing import CertificateState
 
 POST = {"Content-Type": "application/ocsp-request"}
 
@@ -298,7 +298,7 @@ def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 def test_wrong_settings_are_told_by_name(site: Any) -> None:
     done = run(command(site, "serve", workers=99))
 
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert "status.json: workers: " in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -307,7 +307,7 @@ def test_a_place_where_it_cant_listen_is_told(site: Any, serve: Callable[..., Se
     used = run(command(site, "serve", listen={"port": serve().port}))
     elsewhere = run(command(site, "serve", listen={"address": "192.0.2.1", "port": free_port()}))
 
-    assert (used.returncode, elsewhere.returncode) == (2, 2)
+    assert (used.returncode, elsewhere.returncode) == (1, 1)
     assert "can't be used: Address already in use" in used.stderr
     assert "can't be used: Cannot assign requested address" in elsewhere.stderr
 

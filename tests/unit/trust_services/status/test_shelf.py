@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from trust_services.certificate_state import CertificateState
 from trust_services.refusal import Refusal
 from trust_services.status.shelf import Shelf
-from trust_services.status.signing import CertificateState
 
 
 def test_nothing_is_complete_before_the_first_publication(site: Any) -> None:

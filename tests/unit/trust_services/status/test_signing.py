@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509 import ocsp
 
+from trust_services.certificate_state import CertificateState
 from trust_services.refusal import Refusal
 from trust_services.status.answers import Answer, read
-from trust_services.status.signing import CertificateState, Signer
+from trust_services.status.signing import Signer
 
 NOW = datetime(2026, 11, 26, 10, 0, 0, 999_000, tzinfo=UTC)
 HOUR = timedelta(hours=1)

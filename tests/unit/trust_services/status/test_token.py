@@ -11,8 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.soft_token import tokens
 
+from trust_services.certificate_state import CertificateState
 from trust_services.status import publication, revocation_list
-from trust_services.status.signing import CertificateState, Signer
+from trust_services.status.signing import Signer
 from trust_services.token import Token, TokenPlace
 
 

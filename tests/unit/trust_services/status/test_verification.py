@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from trust_services.certificate_state import CertificateState
 from trust_services.refusal import Refusal
 from trust_services.status import publication, revocation_list, verification
 from trust_services.status.answers import read
-from trust_services.status.signing import CertificateState, Signer
+from trust_services.status.signing import Signer
 
 
 def now() -> datetime:

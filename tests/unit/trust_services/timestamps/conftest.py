@@ -127,8 +127,11 @@ class Host:
         self.runs(f"cat <<'END'\n{line}\nEND\n")
 
     def runs(self, script: str) -> None:
-        self.program.write_text(f"#!/bin/sh\n{script}")
-        self.program.chmod(0o755)
+        # Not written to in place: it may be running.
+        written = self.program.with_suffix(".new")
+        written.write_text(f"#!/bin/sh\n{script}")
+        written.chmod(0o755)
+        written.replace(self.program)
 
     def pass_time(self, seconds: float) -> None:
         self.wall += round(seconds * NANOSECONDS)

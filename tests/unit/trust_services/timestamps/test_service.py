@@ -22,9 +22,11 @@ from typing import Any
 import httpx
 import pytest
 from asn1crypto import core, tsp
+from cryptography.hazmat.primitives.asymmetric import rsa
 from granian.rsgi import ProtocolClosed
 
 import trust_services
+from trust_services import files
 from trust_services.timestamps.clock import NANOSECONDS, ClockWatch
 from trust_services.timestamps.request import MAXIMUM_BYTES
 from trust_services.timestamps.service import RESULTS, Service
@@ -306,6 +308,29 @@ def test_time_stamps_over_http(running: Running) -> None:
     # Of both workers, whichever answers.
     assert value(metrics.text, 'timestamps_answers_total{result="granted"}') == 3
     assert value(metrics.text, 'timestamps_answers_total{result="bad_data_format"}') == 2
+
+
+def test_a_renewed_key_is_taken_over_without_a_failed_request(
+    running: Running, config: Path, authority: Any
+) -> None:
+    """By both workers; until then they stamp with the old one."""
+    running.health_becomes(200)
+    wanted = tsp.TimeStampReq.load(REQUEST)
+    wanted["cert_req"] = True
+    key = rsa.generate_private_key(65537, 3072)
+    made = authority.issue(key)
+    files.write(config.parent / "key.pem", authority.encrypted(key), 0o600)
+    files.write(config.parent / "certificate.pem", authority.pem(made))
+    deadline = time.monotonic() + 60
+    agreed = 0
+    while agreed < 20:
+        assert time.monotonic() < deadline, running.log.read_text()
+        answer = httpx.post(f"http://127.0.0.1:{running.port}/", content=wanted.dump(), headers=QUERY)
+        assert answer.status_code == 200
+        assert failure_of(answer.content) is None
+        stamp = tsp.TimeStampResp.load(answer.content)["time_stamp_token"]["content"]
+        signer = stamp["signer_infos"][0]["sid"].chosen["serial_number"].native
+        agreed = agreed + 1 if signer == made.serial_number else 0
 
 
 def test_an_endless_request_is_cut_off(running: Running) -> None:

@@ -204,7 +204,7 @@ def test_the_command_says_what_is_wrong_and_what_next(config: Path, capsys: pyte
     said = capsys.readouterr()
     assert said.out == ""
     assert f"{config}: port: " in said.err
-    assert f"Next: mend {config}" in said.err
+    assert f"next: mend {config}" in said.err
 
 
 def test_now_is_what_counts_if_nothing_else_is_said(config: Path, authority: Any, key: Any) -> None:

@@ -16,12 +16,13 @@ from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from trust_services import settings_file
 from trust_services.ceremony import requests
 from trust_services.ceremony.agenda import authority_name
 from trust_services.ceremony.requests import Content
-from trust_services.refusal import Refusal
+from trust_services.refusal import Refusal, told
 from trust_services.renewal import due
 from trust_services.signing import SigningKey, certificate_hash
 from trust_services.token import Token, TokenPlace
@@ -182,21 +183,12 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="only look")
     arguments = parser.parse_args()
     try:
-        settings = Settings.model_validate_json(arguments.config.read_bytes())
+        settings = settings_file.read(arguments.config, Settings)
         state = ensure(settings, datetime.now(UTC), dry=arguments.dry_run)
-    except ValidationError as error:
-        for problem in error.errors():
-            where = ".".join(map(str, problem["loc"]))
-            sys.stderr.write(f"refused: {arguments.config}: {where}: {problem['msg']}\n")
-        return 1
-    except OSError as error:
-        sys.stderr.write(f"refused: {arguments.config}: {error.strerror}\n")
-        return 1
     except Refusal as refusal:
-        sys.stderr.write(f"refused: {refusal.message}\n")
-        if refusal.next_step:
-            sys.stderr.write(f"next: {refusal.next_step}\n")
-        return 1
+        return told(refusal)
+    except OSError as error:
+        return told(Refusal(f"{error.filename or arguments.config}: {error.strerror or error}"))
     json.dump(state.model_dump(), sys.stdout)
     sys.stdout.write("\n")
     return 0

@@ -245,7 +245,7 @@ class _Store:
         return True
 
     def keep(self, certified: Certified) -> None:
-        """Put chain and certificate beside the next key; the certificate last, for it says that all is there."""
+        """Put chain and certificate beside the next key; the certificate last: it says that all is there."""
         chain = b"".join(each.public_bytes(Encoding.PEM) for each in certified.chain)
         files.write(self._next / "chain.pem", chain)
         files.write(self._next / "certificate.pem", certified.certificate.public_bytes(Encoding.PEM))

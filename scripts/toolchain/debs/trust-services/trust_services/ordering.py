@@ -33,7 +33,7 @@ from trust_services.signing import PublicKey, SigningKey, certificate_hash
 
 MAX_ANSWER_BYTES = 64 * 1024
 
-MAX_FOLLOWED = 20
+MAX_FOLLOWED = 1000
 """Certificates of earlier orders that are passed over: more than a service has had since its key was made."""
 
 
@@ -98,11 +98,13 @@ def order(
     before = present
     # Whoever lost its certificate is given those that it had once more; the one that it needs comes after them.
     for _ in range(MAX_FOLLOWED):
-        made = _placed(api, wanted, request, before)
+        made, new = _placed(api, wanted, request, before)
         chain = _chain(api, made)
         check(wanted, key.public_key(), made)
         if not due(made, now, SERVICE):
             return Certified(made, chain)
+        if new:
+            break
         before = made
     raise Refusal(
         f"{api.url} gives certificates for {wanted.name} that are due for renewal already",
@@ -134,7 +136,10 @@ def check(wanted: Wanted, key: PublicKey, made: x509.Certificate) -> None:
         )
 
 
-def _placed(api: Api, wanted: Wanted, request: str, before: x509.Certificate | None) -> x509.Certificate:
+def _placed(
+    api: Api, wanted: Wanted, request: str, before: x509.Certificate | None
+) -> tuple[x509.Certificate, bool]:
+    """The certificate that an order gets, and whether it was made just now."""
     follows = before.fingerprint(hashes.SHA256()).hex() if before is not None else ""
     body = {
         "profile": wanted.profile,
@@ -142,19 +147,21 @@ def _placed(api: Api, wanted: Wanted, request: str, before: x509.Certificate | N
         "csr": request,
         "idempotency_key": hashlib.sha256(f"{request}{follows}".encode()).hexdigest(),
     }
-    answer = json.loads(_asked(api, "POST", "/orders", json.dumps(body)))
+    status, content = _asked(api, "POST", "/orders", json.dumps(body))
+    answer = json.loads(content)
     if "certificate" not in answer:
         raise Refusal(
             f"the order {answer.get('id')} at {api.url} waits for an officer",
             "let an officer approve it, or name the service in the authority's configuration; then run again",
         )
-    return x509.load_pem_x509_certificate(answer["certificate"].encode())
+    return x509.load_pem_x509_certificate(answer["certificate"].encode()), status == http.HTTPStatus.CREATED
 
 
 def _chain(api: Api, made: x509.Certificate) -> tuple[x509.Certificate, ...]:
     """What lies between the certificate and a root that is given. Refusal if they don't hold together."""
     given = x509.load_pem_x509_certificates(api.ca.read_bytes())
-    told = x509.load_pem_x509_certificates(_asked(api, "GET", "/authorities/current"))
+    _, content = _asked(api, "GET", "/authorities/current")
+    told = x509.load_pem_x509_certificates(content)
     between = [certificate for certificate in told if certificate not in given]
     path = [made, *between]
     try:
@@ -178,8 +185,8 @@ def _issued(lower: x509.Certificate, upper: x509.Certificate) -> bool:
     return True
 
 
-def _asked(api: Api, method: str, path: str, body: str | None = None) -> bytes:
-    """A successful answer's content. Refusal with the authority's own words if there is none."""
+def _asked(api: Api, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
+    """A successful answer's status and content. Refusal with the authority's own words if there is none."""
     parts = urlsplit(api.url)
     token = secret(api.token_file).decode()
     try:
@@ -202,7 +209,7 @@ def _asked(api: Api, method: str, path: str, body: str | None = None) -> bytes:
         ) from error
     if response.status not in (200, 201, 202):
         raise _problem(api, response, content)
-    return content
+    return response.status, content
 
 
 def _content(response: http.client.HTTPResponse, deadline: float) -> bytes:

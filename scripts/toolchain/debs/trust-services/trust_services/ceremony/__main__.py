@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trust_services.ceremony.perform import Place, perform
 from trust_services.ceremony.replay import replay
-from trust_services.refusal import Refusal
+from trust_services.refusal import Refusal, told
 
 
 def main() -> int:
@@ -44,10 +44,7 @@ def main() -> int:
         else:
             tell(f"{replay(arguments.records, tell)} things issued, all explained")
     except Refusal as refusal:
-        sys.stderr.write(f"refused: {refusal.message}\n")
-        if refusal.next_step:
-            sys.stderr.write(f"next: {refusal.next_step}\n")
-        return 1
+        return told(refusal)
     except KeyboardInterrupt:
         sys.stderr.write("stopped: nothing was issued\n")
         return 130

@@ -19,7 +19,7 @@ from cryptography.hazmat.backends.openssl import backend
 from pydantic import BaseModel, ConfigDict
 
 import trust_services
-from trust_services.status.signing import CertificateState
+from trust_services.certificate_state import CertificateState
 
 FILE = "transcript.json"
 SIGNATURE = "transcript.json.sig"

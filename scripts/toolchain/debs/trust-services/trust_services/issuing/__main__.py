@@ -19,7 +19,7 @@ from trust_services.issuing.chain import Head, verify_chain
 from trust_services.issuing.configuration import Configuration, read
 from trust_services.issuing.migrating import migrate
 from trust_services.issuing.record import Record, State
-from trust_services.refusal import Refusal
+from trust_services.refusal import Refusal, told
 
 Result = tuple[dict[str, Any], str]
 """What a command found: for programs, and in words."""
@@ -109,7 +109,11 @@ def _revoke(configuration: Configuration, arguments: argparse.Namespace) -> Resu
     with _connection(configuration) as connection:
         state = Record(connection).revoke(api.serial_number(arguments.serial), _person(), arguments.reason)
     told = "revoked; the status program tells it with its next answers and its next list"
-    return {"serial": f"{state.serial:040x}", "revoked_at": str(state.revoked_at), "reason": state.reason}, told
+    return {
+        "serial": f"{state.serial:040x}",
+        "revoked_at": str(state.revoked_at),
+        "reason": arguments.reason,
+    }, told
 
 
 def _connection(configuration: Configuration) -> psycopg.Connection[Any]:
@@ -161,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 if it did what it should, 1 if not, 2 if it wasn't understood."""
     given = _parser().parse_args(arguments)
     try:
-        facts, told = given.act(read(given.config), given)
+        facts, words = given.act(read(given.config), given)
     except psycopg.Error as error:
         refusal = Refusal(
             f"the record can't be used: {type(error).__name__}", "look at `database` in the configuration"
@@ -169,18 +173,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(refusal, given.json)
     except Refusal as refusal:
         return _complain(refusal, given.json)
-    print(json.dumps(facts, ensure_ascii=False) if given.json else told)
+    print(json.dumps(facts, ensure_ascii=False) if given.json else words)
     return 0
 
 
 def _complain(refusal: Refusal, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"error": refusal.message, "next_step": refusal.next_step}, ensure_ascii=False))
-    else:
-        print(refusal.message, file=sys.stderr)
-        if refusal.next_step:
-            print(f"Next: {refusal.next_step}", file=sys.stderr)
-    return 1
+        return 1
+    return told(refusal)
 
 
 if __name__ == "__main__":

@@ -23,11 +23,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
 
+from trust_services.certificate_state import CertificateState
 from trust_services.issuing import journal
 from trust_services.issuing.configuration import Client, Configuration, read
 from trust_services.issuing.orders import MAX_REQUEST_BYTES, Order
-from trust_services.issuing.publishing import CertificateState, StatusPublisher
 from trust_services.issuing.record import Connect, Entry, Record, State
 from trust_services.issuing.refusals import Conflict, Unavailable, Unknown
 from trust_services.issuing.service import Service
@@ -131,9 +132,13 @@ def settle() -> None:
 
 
 def application(
-    service: Service, reader: Reader, clients: tuple[Client, ...], chain: list[x509.Certificate]
+    service: Service,
+    reader: Reader,
+    clients: tuple[Client, ...],
+    chain: list[x509.Certificate],
+    publication: Path | None = None,
 ) -> FastAPI:
-    """The application over a service, which it starts and stops."""
+    """The application over a service, which it starts and stops; `publication` is served to whoever asks."""
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -149,6 +154,9 @@ def application(
     _add_orders(made, service, reader, gate)
     _add_certificates(made, service, reader, gate)
     _add_open_pages(made, service, reader, chain)
+    if publication is not None:
+        # What lies there is signed, and made for the world; responders' hosts fetch it.
+        made.mount("/status", StaticFiles(directory=publication, check_dir=False))
     return made
 
 
@@ -304,7 +312,10 @@ def _whom(entry: Entry) -> dict[str, Any]:
 def _revocation(state: CertificateState | None) -> dict[str, str] | None:
     if state is None or state.revoked_at is None:
         return None
-    return {"at": state.revoked_at.astimezone(UTC).isoformat(timespec="seconds"), "reason": state.reason or ""}
+    return {
+        "at": state.revoked_at.astimezone(UTC).isoformat(timespec="seconds"),
+        "reason": state.reason.value if state.reason else "",
+    }
 
 
 _NEXT_REFUSED = "correct what the reason says and order again with a new idempotency key"
@@ -383,19 +394,21 @@ def connecting(configuration: Configuration) -> Connect:
     return connect
 
 
-def assembled(configuration: Configuration, publisher: StatusPublisher | None = None) -> FastAPI:
+def assembled(configuration: Configuration) -> FastAPI:
     """The application that a configuration describes. Refusal if its certificates can't issue."""
     reader = Reader(connecting(configuration))
     chain = configuration.issuer.chain()
-    return application(service_of(configuration, publisher), reader, configuration.clients, chain)
+    return application(
+        service_of(configuration), reader, configuration.clients, chain, configuration.publication
+    )
 
 
-def service_of(configuration: Configuration, publisher: StatusPublisher | None = None) -> Service:
+def service_of(configuration: Configuration) -> Service:
     """The service that a configuration describes, not yet started. Refusal if its certificates can't issue."""
     settings = configuration.token
     holder = TokenKey(settings.place, settings.key, settings.pin_file)
     authority = Authority(configuration.terms(), holder)
-    return Service(authority, connecting(configuration), configuration.expects, publisher)
+    return Service(authority, connecting(configuration), configuration.expects)
 
 
 def from_environment() -> FastAPI:

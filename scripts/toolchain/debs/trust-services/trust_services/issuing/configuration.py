@@ -221,6 +221,8 @@ class Configuration(_Part):
     clients: tuple[Client, ...]
     automatic: tuple[Expected, ...] = ()
     listen: Listener
+    publication: Path | None = None
+    """The folder that the status program publishes in; served under `/status`."""
 
     @model_validator(mode="after")
     def _clients_are_distinct(self) -> Self:

@@ -21,8 +21,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from psycopg.rows import kwargs_row
 
+from trust_services.certificate_state import CertificateState
 from trust_services.issuing.chain import Head
-from trust_services.issuing.publishing import CertificateState
 from trust_services.issuing.refusals import Conflict, Unknown
 from trust_services.issuing.rules import Accepted
 
@@ -210,7 +210,7 @@ class Record:
         """
         arguments = {"serials": None if serials is None else list(serials)}
         for serial, at, reason, ends in self._connection.execute(query, arguments):
-            yield CertificateState(int(serial, 16), at, reason, ends)
+            yield CertificateState(int(serial, 16), at, x509.ReasonFlags(reason) if reason else None, ends)
 
     def head(self) -> Head:
         """The end of the chain."""
@@ -420,8 +420,9 @@ class Record:
             if before is None:
                 _tell(cursor, [_Event("revoked", entry.id, officer, {"reason": reason}, serial)])
                 before = self.revocation(serial)
-            elif before.reason != reason:
-                raise Conflict(f"certificate {serial} is revoked already, for {before.reason}")
+            elif before.reason is None or before.reason.value != reason:
+                known = before.reason.value if before.reason else "no reason"
+                raise Conflict(f"certificate {serial} is revoked already, for {known}")
             assert before is not None  # noqa: S101 - it was just written
             return before
 

@@ -22,9 +22,9 @@ import psycopg
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from trust_services.certificate_state import CertificateState
 from trust_services.issuing import linting
 from trust_services.issuing.orders import Order
-from trust_services.issuing.publishing import CertificateState, StatusPublisher
 from trust_services.issuing.record import (
     Abandoned,
     Connect,
@@ -34,7 +34,6 @@ from trust_services.issuing.record import (
     Placing,
     Record,
     Unfit,
-    serial_text,
 )
 from trust_services.issuing.refusals import Unavailable
 from trust_services.issuing.rules import Accepted, accept, key_digest
@@ -86,12 +85,10 @@ class Service:
         authority: Authority,
         connect: Connect,
         expects: Callable[[Order], bool],
-        publisher: StatusPublisher | None = None,
     ) -> None:
         self._authority = authority
         self._connect = connect
         self._expects = expects
-        self._publisher = publisher
         issuer_key: Any = authority.terms.issuer.public_key()
         self._own_keys = (key_digest(issuer_key),)
         self._waiting: queue.SimpleQueue[_Ticket | _Task | None] = queue.SimpleQueue()
@@ -149,14 +146,8 @@ class Service:
         return self._task(work)
 
     def revoke(self, serial: str, officer: str, reason: str) -> Future[CertificateState]:
-        """Revoke a certificate, and have its state published."""
-
-        def work(record: Record) -> CertificateState:
-            state = record.revoke(serial, officer, reason)
-            self._publish(record, [serial])
-            return state
-
-        return self._task(work)
+        """Revoke a certificate. The status program sees it in the record."""
+        return self._task(lambda record: record.revoke(serial, officer, reason))
 
     def require_ready(self) -> Future[None]:
         """Ask the token, from the thread that it belongs to. The future raises Unavailable with the reason."""
@@ -294,9 +285,6 @@ class Service:
                 )
         if results:
             record.close(results)
-            self._publish(
-                record, [serial_text(item.intent.serial) for item in results if isinstance(item, Issued)]
-            )
         return failed
 
     def _made(self, intent: Intent, source: Accepted | Entry) -> Issued | Unfit:
@@ -342,14 +330,6 @@ class Service:
         except Exception:
             self._drop()
             log.exception("what others left can't be worked on")
-
-    def _publish(self, record: Record, serials: Sequence[str]) -> None:
-        if self._publisher is None or not serials:
-            return
-        try:
-            self._publisher.changed(record, serials)
-        except Exception:
-            log.exception("states can't be published", extra={"facts": {"certificates": len(serials)}})
 
 
 def _stopping() -> Unavailable:

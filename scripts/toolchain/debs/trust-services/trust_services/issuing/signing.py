@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-import pkcs11
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pkcs11 import exceptions
 
+from trust_services.held_token import HeldToken
 from trust_services.issuing import linting, profiles
 from trust_services.issuing.refusals import Unavailable
 from trust_services.issuing.rules import Accepted
@@ -39,55 +36,25 @@ class TokenKey:
     """The issuing key in a PKCS#11 token, opened when it is first needed and again after it failed."""
 
     def __init__(self, place: TokenPlace, label: str, pin_file: Path) -> None:
-        self._place = place
+        self._held = HeldToken(place, pin_file)
         self._label = label
-        self._pin_file = pin_file
-        self._open = ExitStack()
         self._key: SigningKey | None = None
-        self._refused_pin = b""
 
     def key(self) -> SigningKey:
         """The key; Unavailable while the token is absent, locked, or refuses the PIN."""
         if self._key is None:
-            self._key = self._found()
+            self._key = self._held.token().key(self._label)
+            if self._key is None:
+                self.forget()
+                raise Unavailable(
+                    f"the token has no key '{self._label}'", "look at `token.key` in the configuration"
+                )
         return self._key
 
     def forget(self) -> None:
         """Close the token."""
         self._key = None
-        self._open.close()
-
-    def _found(self) -> SigningKey:
-        try:
-            pin = self._pin_file.read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            raise Unavailable("the token's PIN can't be read", f"look at {self._pin_file}") from error
-        # A token locks itself after a few wrong PINs: one that was refused isn't tried again.
-        digest = hashlib.sha256(pin.encode()).digest()
-        if digest == self._refused_pin:
-            raise Unavailable("the token refused this PIN", f"put the right one into {self._pin_file}")
-        # A library that has looked for tokens before doesn't see one that has come since.
-        with suppress(RuntimeError, exceptions.PKCS11Error):
-            pkcs11.lib(self._place.library).reinitialize()
-        try:
-            key = self._open.enter_context(self._place.open(pin)).key(self._label)
-        except Refusal as refusal:
-            self.forget()
-            wrong = (
-                exceptions.PinIncorrect,
-                exceptions.PinLenRange,
-                exceptions.PinInvalid,
-                exceptions.PinLocked,
-            )
-            if isinstance(refusal.__cause__, wrong):
-                self._refused_pin = digest
-            raise Unavailable(refusal.message, refusal.next_step) from refusal
-        if key is None:
-            self.forget()
-            raise Unavailable(
-                f"the token has no key '{self._label}'", "look at `token.key` in the configuration"
-            )
-        return key
+        self._held.forget()
 
 
 class Authority:

@@ -1,9 +1,13 @@
-"""`serve` answers requests; `fetch` brings what it answers from. Both read the same settings.
+"""`serve` answers requests; `fetch` brings what it answers from; `publish` signs it, on the authority's host.
 
     python -m trust_services.status serve --config FILE
     python -m trust_services.status fetch --config FILE
+    python -m trust_services.status publish --config FILE
+    python -m trust_services.status renew-responder --config FILE
 
-Both run until SIGTERM or SIGINT. The settings are described in `trust_services/status/settings.py`.
+The first three run until SIGTERM or SIGINT; the last has a running `publish` change its responder's key. The
+settings of the first two are described in `trust_services/status/settings.py`, those of the others in
+`trust_services/status/publishing.py`.
 """
 
 from __future__ import annotations
@@ -16,31 +20,34 @@ import sys
 import threading
 from pathlib import Path
 
-from trust_services.refusal import Refusal
+from trust_services import settings_file
+from trust_services.refusal import Refusal, told
 from trust_services.status import fetching, settings
-from trust_services.status.journal import tell
 from trust_services.status.settings import Listen, Settings
 
 
-def main() -> None:
-    """Run the command that the arguments name."""
+def main() -> int:
+    """Run the command that the arguments name; 0, or 1 after a refusal."""
     parser = argparse.ArgumentParser(
         prog="trust_services.status", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=("serve", "fetch"))
+    parser.add_argument("command", choices=("serve", "fetch", "publish", "renew-responder"))
     parser.add_argument("--config", type=Path, required=True, metavar="FILE")
     arguments = parser.parse_args()
     try:
-        told = settings.read(arguments.config)
-        _serve(told) if arguments.command == "serve" else _fetch(told)
+        match arguments.command:
+            case "serve":
+                _serve(settings.read(arguments.config))
+            case "fetch":
+                _fetch(settings.read(arguments.config))
+            case command:
+                _publish(arguments.config, command)
     except Refusal as refusal:
-        tell(refusal.message)
-        if refusal.next_step:
-            tell(f"next: {refusal.next_step}")
-        sys.exit(2)
+        return told(refusal)
+    return 0
 
 
-def _serve(told: Settings) -> None:
+def _serve(found: Settings) -> None:
     from granian.constants import HTTPModes, Interfaces
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
@@ -50,11 +57,11 @@ def _serve(told: Settings) -> None:
     from trust_services.status.responder import Responder
     from trust_services.status.shelf import Shelf
 
-    _check_free(told.listen)
+    _check_free(found.listen)
     # Workers share the counts' memory by being forked, which isn't every Python's default.
     multiprocessing.set_start_method("fork")
     counts = Counts()
-    shelf = Shelf(told)  # each worker fills its own
+    shelf = Shelf(found)  # each worker fills its own
 
     def worker() -> Responder:
         shelf.look()
@@ -63,10 +70,10 @@ def _serve(told: Settings) -> None:
 
     Server(
         "trust_services.status",
-        address=str(told.listen.address),
-        port=told.listen.port,
+        address=str(found.listen.address),
+        port=found.listen.port,
         interface=Interfaces.RSGI,
-        workers=told.workers,
+        workers=found.workers,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=30_000, max_buffer_size=32 * 1024),
         websockets=False,
@@ -94,12 +101,28 @@ def _check_free(listen: Listen) -> None:
             ) from error
 
 
-def _fetch(told: Settings) -> None:
+def _fetch(found: Settings) -> None:
+    fetching.run(found, _until_ended())
+
+
+def _publish(config: Path, command: str) -> None:
+    # Here, for a responder's host has no database and no token.
+    from trust_services.status import publishing
+
+    found = settings_file.read(config, publishing.PublishSettings)
+    if command == "publish":
+        publishing.Program(found).keep(_until_ended())
+    else:
+        publishing.renew_responder(found)
+
+
+def _until_ended() -> threading.Event:
+    """Set by SIGTERM and SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    fetching.run(told, stop)
+    return stop
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

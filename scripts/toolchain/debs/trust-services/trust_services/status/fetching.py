@@ -14,8 +14,8 @@ import threading
 from typing import Generic
 from urllib.parse import urlsplit
 
+from trust_services import files
 from trust_services.refusal import Refusal
-from trust_services.status import publication
 from trust_services.status.journal import tell
 from trust_services.status.settings import Settings, Source
 from trust_services.status.shelf import Content, Shelf, Watched
@@ -61,7 +61,7 @@ class Fetched(Generic[Content]):
         if content is None:
             return False
         verified = self._file.verified(content, self._file.content)
-        publication.write(self._file.path, content)
+        files.write(self._file.path, content)
         self._file.content = verified
         self._tag = tag
         return True
@@ -110,6 +110,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     endless = [
         *(Fetched(settings.source, file).keep for file in shelf.publications.values()),
         *(Fetched(settings.source, file).keep for file in shelf.lists.values()),
+        *(Fetched(settings.source, file).keep for file in shelf.certificates.values()),
     ]
     # Each in its own thread, so that one that fails or is large doesn't delay the others.
     for keep in endless:

@@ -8,13 +8,9 @@ each answer is signed.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -62,25 +58,3 @@ def _split(body: bytes) -> Iterator[bytes]:
         if place > len(body):
             raise Refusal("its last answer is cut off")
         yield body[start:place]
-
-
-def write(path: Path, content: bytes) -> None:
-    """Replace a file: whatever happens, a reader finds the old content or the new. OSError if it can't be."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
-        raise
-    # The new name must outlive a loss of power too.
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -10,11 +10,13 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from trust_services import files
+from trust_services.certificate_state import CertificateState
 from trust_services.refusal import Refusal
 from trust_services.signing import SigningKey
 from trust_services.status import publication, revocation_list
 from trust_services.status.answers import Answer
-from trust_services.status.signing import CertificateState, Signer
+from trust_services.status.signing import Signer
 from trust_services.status.verification import Authority
 
 
@@ -43,6 +45,11 @@ class Publisher:
         self._budget = budget
         self._answers: dict[int, list[Answer]] = {}
         self._written = False
+
+    @property
+    def signer(self) -> Signer:
+        """What signs."""
+        return self._signer
 
     def resume(self, now: datetime) -> str:
         """Take over the answers that were published before. Why that can't be, or an empty string."""
@@ -76,7 +83,7 @@ class Publisher:
         self._answers = kept | signed
         everything = [answer.der for found in self._answers.values() for answer in found]
         if not self._written:
-            publication.write(self._path, publication.encode(self._signer.issuer, everything))
+            files.write(self._path, publication.encode(self._signer.issuer, everything))
             self._written = True
         return Published(len(signed), len(due[at_most:]), len(everything))
 
@@ -95,4 +102,4 @@ def publish_crl(
     signed = revocation_list.sign(
         issuer, key, states, number=number, this_update=this_update, next_update=next_update
     )
-    publication.write(path, signed.public_bytes(Encoding.DER))
+    files.write(path, signed.public_bytes(Encoding.DER))

@@ -1,8 +1,8 @@
 """The responder: answers OCSP requests by looking them up (RFC 6960 appendix A, RFC 5019). It holds no key.
 
 POST with `application/ocsp-request` to `/`, GET with the request in base64 as the path; `/crl/NAME.crl`,
-`/health` and `/metrics`. An RSGI application (granian), for X-Road servers ask for one answer after the
-other on a connection that they keep.
+`/ca/NAME.crt`, `/health` and `/metrics`. An RSGI application (granian), for X-Road servers ask for one answer
+after the other on a connection that they keep.
 """
 
 from __future__ import annotations
@@ -129,6 +129,8 @@ class Responder:
             )
         if path.startswith("/crl/"):
             return self._crl(path, known_tag, now)
+        if path.startswith("/ca/"):
+            return self._certificate(path, known_tag)
         if len(path) > PATH_LIMIT:
             return TOO_LONG
         try:
@@ -172,6 +174,21 @@ class Responder:
             *_kept(found.der, found.this_update, found.next_update.timestamp(), now),
         ]
         return _unless_known(Response(Result.OTHER, 200, headers, found.der), known_tag)
+
+    def _certificate(self, path: str, known_tag: str | None) -> Response:
+        watched = self._shelf.certificates.get(path.removeprefix("/ca/").removesuffix(".crt"))
+        if watched is None or not path.endswith(".crt"):
+            return NOT_FOUND
+        found = watched.content
+        if found is None:
+            return _refusal(503, "this certificate isn't here yet", ("retry-after", "30"))
+        # RFC 2585, section 4.1. It stays the same for years.
+        headers = [
+            ("content-type", "application/pkix-cert"),
+            ("etag", f'"{hashlib.sha256(found).hexdigest()}"'),
+            ("cache-control", "max-age=86400, public"),
+        ]
+        return _unless_known(Response(Result.OTHER, 200, headers, found), known_tag)
 
 
 def refusal_of_post(path: str, content_type: str | None, length: str | None) -> Response | None:

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from cryptography import x509
 
+from trust_services.certificate_state import CertificateState
 from trust_services.refusal import Refusal
 from trust_services.signing import SigningKey, certificate_hash
-from trust_services.status.signing import CertificateState
 
 
 def sign(

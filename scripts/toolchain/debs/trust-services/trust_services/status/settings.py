@@ -5,7 +5,7 @@
       "folder": "/var/lib/trust-status",
       "freshness_seconds": 3600,
       "authorities": [
-        {"name": "trust", "certificate": "/etc/trust-status/trust.pem", "publishes": ["answers", "crl"]}
+        {"name": "trust", "certificate": "/etc/trust-status/trust.pem", "publishes": ["answers", "crl", "crt"]}
       ],
       "source": {
         "url": "https://ca.internal:8443/status",
@@ -15,9 +15,9 @@
       }
     }
 
-Each authority's publication is `folder`/`name`.answers and its CRL `folder`/`name`.crl; where there is a
-`source`, they are fetched from `url`/`name`.answers and `url`/`name`.crl. Without one, something else puts
-them there.
+Each authority's publication is `folder`/`name`.answers, its CRL `folder`/`name`.crl and its certificate, in
+DER, `folder`/`name`.crt; where there is a `source`, they are fetched from `url`/`name`.answers and so on.
+Without one, something else puts them there.
 """
 
 from __future__ import annotations
@@ -25,46 +25,28 @@ from __future__ import annotations
 from datetime import timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import Literal, Self
 
 from cryptography import x509
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     IPvAnyAddress,
-    ValidationError,
     model_validator,
 )
 
+from trust_services import settings_file
 from trust_services.refusal import Refusal
+from trust_services.settings_file import AbsolutePath, HttpsAddress
 from trust_services.status.verification import Authority
 
-Published = Literal["answers", "crl"]
+Published = Literal["answers", "crl", "crt"]
 """A kind of file that an authority publishes; also the file's ending."""
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError("a path must begin with /")
-    return path
-
-
-def _https(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ValueError("must be an https URL without user, query or fragment")
-    parts.port  # noqa: B018 - ValueError if it isn't a number
-    return url.rstrip("/")
-
-
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 class Listen(_Settings):
@@ -77,7 +59,7 @@ class Listen(_Settings):
 class Source(_Settings):
     """The authority's host, and who this host is to it (mutual TLS)."""
 
-    url: Annotated[str, AfterValidator(_https)]
+    url: HttpsAddress
     ca: AbsolutePath
     """Certificates of authorities that the server's certificate may come from."""
     certificate: AbsolutePath | None = None
@@ -104,7 +86,7 @@ class AuthoritySettings(_Settings):
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
     certificate: AbsolutePath
     """PEM."""
-    publishes: frozenset[Published] = Field(default=frozenset({"answers", "crl"}), min_length=1)
+    publishes: frozenset[Published] = Field(default=frozenset({"answers", "crl", "crt"}), min_length=1)
 
     def load(self, budget: timedelta) -> Authority:
         """The authority. Refusal if its certificate can't be read."""
@@ -147,19 +129,4 @@ class Settings(_Settings):
 
 def read(path: Path) -> Settings:
     """The settings in a file. Refusal that names file, key and value if something is wrong."""
-    try:
-        return Settings.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise Refusal(f"{path} can't be read: {error.strerror}") from error
-    except ValidationError as error:
-        wrong = [
-            f"{path}: {'.'.join(map(str, one['loc'])) or 'the whole file'}: "
-            f"{one['msg']} (is: {_short(one['input'])})"
-            for one in error.errors(include_url=False)
-        ]
-        raise Refusal("\n".join(wrong)) from error
-
-
-def _short(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else shown[:77] + "..."
+    return settings_file.read(path, Settings)

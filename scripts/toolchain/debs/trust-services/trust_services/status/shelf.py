@@ -69,6 +69,7 @@ class Shelf:
         self._take_turns = False
         self.publications: dict[str, Watched[HeldAnswers]] = {}
         self.lists: dict[str, Watched[HeldList]] = {}
+        self.certificates: dict[str, Watched[bytes]] = {}
         for one in settings.authorities:
             authority = one.load(settings.budget)
             if "answers" in one.publishes:
@@ -77,6 +78,9 @@ class Shelf:
             if "crl" in one.publishes:
                 path = settings.place(one.name, "crl")
                 self.lists[one.name] = Watched(path, partial(_list_of, authority))
+            if "crt" in one.publishes:
+                path = settings.place(one.name, "crt")
+                self.certificates[one.name] = Watched(path, partial(_certificate_of, authority))
         self.answers: Mapping[bytes, HeldAnswer] = {}
         """Every answer of every authority, by the shortest request for it."""
 
@@ -116,6 +120,8 @@ class Shelf:
             }
         for one in self.lists.values():
             one.look()
+        for certificate in self.certificates.values():
+            certificate.look()
 
     def watch(self) -> None:
         """Look every `poll_seconds` from now on, in a thread that ends with the process."""
@@ -133,6 +139,10 @@ class Shelf:
 
 def _list_of(authority: Authority, content: bytes, before: HeldList | None) -> HeldList:
     return authority.revocation_list(content, before, datetime.now(UTC))
+
+
+def _certificate_of(authority: Authority, content: bytes, _: bytes | None) -> bytes:
+    return authority.own_certificate(content)
 
 
 def _no_turns() -> None:

@@ -10,39 +10,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
+from trust_services.certificate_state import CertificateState
 from trust_services.refusal import Refusal
 from trust_services.signing import SigningKey, certificate_hash
 from trust_services.status.answers import Answer
 from trust_services.status.certificate_id import HASHES, issuer_hashes, shortest_request
-
-
-@dataclass(frozen=True)
-class CertificateState:
-    """A certificate of the authority, as its register has it."""
-
-    serial: int
-    revoked_at: datetime | None = None
-    reason: x509.ReasonFlags | None = None
-
-    def __post_init__(self) -> None:
-        if self.revoked_at is None and self.reason is not None:
-            raise Refusal(f"certificate {self.serial:x} has a reason of revocation, but isn't revoked")
-        if self.revoked_at is not None and self.revoked_at.tzinfo is None:
-            raise Refusal(f"certificate {self.serial:x} has a time of revocation without a time zone")
-        if self.reason is x509.ReasonFlags.remove_from_crl:
-            # RFC 5280 section 5.3.1: of delta CRLs only.
-            raise Refusal(f"certificate {self.serial:x}: 'removeFromCRL' says nothing about a certificate")
-
-    @property
-    def shown(self) -> tuple[datetime | None, x509.ReasonFlags | None]:
-        """Revocation as answers and CRLs show it: whole seconds, and no reason rather than 'unspecified'.
-
-        RFC 5280 section 5.3.1 asks for the latter.
-        """
-        if self.revoked_at is None:
-            return None, None
-        reason = None if self.reason is x509.ReasonFlags.unspecified else self.reason
-        return self.revoked_at.replace(microsecond=0), reason
 
 
 @dataclass(frozen=True)

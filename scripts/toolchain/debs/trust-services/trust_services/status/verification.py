@@ -164,6 +164,12 @@ class Authority:
         if ExtendedKeyUsageOID.OCSP_SIGNING not in usage:
             raise Refusal(f"the responder's certificate {name} isn't for signing OCSP answers")
 
+    def own_certificate(self, content: bytes) -> bytes:
+        """The authority's certificate in DER. Refusal if it is another one."""
+        if content != self.certificate.public_bytes(Encoding.DER):
+            raise Refusal("it isn't the certificate that this host was given as the authority's")
+        return content
+
     def revocation_list(self, content: bytes, in_force: HeldList | None, now: datetime) -> HeldList:
         """A CRL in DER. Refusal if it is damaged, another authority's, or older than the one in force."""
         try:

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from trust_services.refusal import Refusal
+from trust_services.refusal import Refusal, told
+from trust_services.timestamps.renewed import IdentityWatch
 from trust_services.timestamps.settings import read_identity, read_settings
 
 
@@ -23,17 +24,15 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         settings = read_settings(asked.config)
+        renewed = IdentityWatch(asked.config, settings)
         identity = read_identity(asked.config, settings)
     except Refusal as refusal:
-        print(refusal.message, file=sys.stderr)
-        if refusal.next_step:
-            print(f"Next: {refusal.next_step}", file=sys.stderr)
-        return 1
+        return told(refusal)
     if asked.command == "serve":
         # Here, for the server's library has no business in a check.
         from trust_services.timestamps.service import serve
 
-        serve(settings, identity)
+        serve(settings, identity, renewed)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import nan
 from typing import Any
@@ -13,6 +14,7 @@ from granian.rsgi import HTTPProtocol, ProtocolClosed, ProtocolError, Scope  # t
 
 from trust_services.timestamps.answer import Stamper, rejection
 from trust_services.timestamps.clock import ClockWatch, Moment, Unsure
+from trust_services.timestamps.renewed import IdentityWatch
 from trust_services.timestamps.request import MAXIMUM_BYTES, Rejected, read_request
 from trust_services.timestamps.settings import Identity, Settings
 from trust_services.timestamps.syntax import Failure
@@ -30,22 +32,46 @@ _BODY_SECONDS = 10.0
 """Until a client that doesn't send its whole request is given up."""
 
 
+@dataclass(frozen=True)
+class _Stamping:
+    """What stamps, and when its certificate is valid."""
+
+    stamper: Stamper
+    begins: datetime
+    ends: datetime
+
+
 class Service:
     """Answers requests: time stamps by POST to `/`, and `/health` and `/metrics` for those who run it."""
 
-    def __init__(self, settings: Settings, identity: Identity, clock: ClockWatch, tally: Tally) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Identity,
+        clock: ClockWatch,
+        tally: Tally,
+        renewed: IdentityWatch | None = None,
+    ) -> None:
+        """`renewed` brings another identity when the files change; without it the first one stays."""
         self._policy = settings.policy
-        self._stamper = Stamper(identity.key, identity.certificate, identity.chain, settings.policy)
-        self._begins = identity.certificate.not_valid_before_utc
-        self._ends = identity.certificate.not_valid_after_utc
+        self._use(identity)
         self._clock = clock
         self._tally = tally
+        self._renewed = renewed
+
+    def _use(self, identity: Identity) -> None:
+        """Stamp with this key from the next request on."""
+        certificate = identity.certificate
+        stamper = Stamper(identity.key, certificate, identity.chain, self._policy)
+        # Taken over in one step: a request that is being answered sees one of the two.
+        self._stamping = _Stamping(stamper, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
     def answer(self, data: bytes) -> bytes:
         """The TimeStampResp to a request: a time stamp, or why there is none."""
         try:
+            stamping = self._stamping
             request = read_request(data, self._policy)
-            answer = self._stamper.stamp(request, self._moment())
+            answer = stamping.stamper.stamp(request, self._moment(stamping))
         except Rejected as rejected:
             self._tally.count(rejected.failure.name.lower())
             return rejection(rejected.failure, rejected.text)
@@ -55,7 +81,7 @@ class Service:
     def trouble(self) -> str:
         """Why the service can't stamp now; empty if it can."""
         try:
-            self._moment()
+            self._moment(self._stamping)
         except Rejected as rejected:
             return rejected.text
         return ""
@@ -68,7 +94,7 @@ class Service:
         except Unsure:
             sure = 0
         error = self._clock.error
-        left = (self._ends - datetime.now(UTC)).total_seconds()
+        left = (self._stamping.ends - datetime.now(UTC)).total_seconds()
         lines = [
             "# HELP timestamps_answers_total Answers to requests for time stamps.",
             "# TYPE timestamps_answers_total counter",
@@ -85,14 +111,14 @@ class Service:
         ]
         return "\n".join(lines) + "\n"
 
-    def _moment(self) -> Moment:
+    def _moment(self, stamping: _Stamping) -> Moment:
         try:
             moment = self._clock.now()
         except Unsure as unsure:
             raise Rejected(Failure.TIME_NOT_AVAILABLE, str(unsure)) from None
-        if not self._begins <= moment.time < self._ends:
+        if not stamping.begins <= moment.time < stamping.ends:
             raise Rejected(
-                Failure.SYSTEM_FAILURE, f"the certificate is valid from {self._begins} to {self._ends}"
+                Failure.SYSTEM_FAILURE, f"the certificate is valid from {stamping.begins} to {stamping.ends}"
             )
         return moment
 
@@ -100,10 +126,14 @@ class Service:
         """Called by the server in each worker before it serves."""
         self._tally.join()
         self._clock.start()
+        if self._renewed is not None:
+            self._renewed.start(self._use)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by the server in each worker when it ends."""
         self._clock.stop()
+        if self._renewed is not None:
+            self._renewed.stop()
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request of HTTP."""
@@ -154,7 +184,7 @@ async def _body(protocol: HTTPProtocol) -> bytes:
     return data
 
 
-def serve(settings: Settings, identity: Identity) -> None:
+def serve(settings: Settings, identity: Identity, renewed: IdentityWatch) -> None:
     """Serve until told to end by SIGTERM or SIGINT."""
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
@@ -164,7 +194,7 @@ def serve(settings: Settings, identity: Identity) -> None:
     tally = Tally(RESULTS, settings.workers)
 
     def load() -> Callable[..., Any]:
-        service: Any = Service(settings, identity, ClockWatch(settings.clock.limits), tally)
+        service: Any = Service(settings, identity, ClockWatch(settings.clock.limits), tally, renewed)
         return service  # type: ignore[no-any-return]
 
     Granian(

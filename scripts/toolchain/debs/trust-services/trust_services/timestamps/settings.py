@@ -99,13 +99,20 @@ def _shown(error: Any) -> str:
     return "" if error["type"] in ("missing", "json_invalid") else f": {error['input']!r}"
 
 
+def identity_files(file: Path, settings: Settings) -> tuple[Path, ...]:
+    """The files that `settings`, read from `file`, name for key and certificates, and the key's passphrase."""
+    place = file.parent
+    credentials = Path(os.environ.get("CREDENTIALS_DIRECTORY", place))
+    chain = (place / settings.chain,) if settings.chain else ()
+    return (place / settings.certificate, place / settings.key, credentials / settings.passphrase, *chain)
+
+
 def read_identity(file: Path, settings: Settings, now: datetime | None = None) -> Identity:
     """The key and the certificates that `settings`, read from `file`, name. Refusal if they can't stamp."""
-    place = file.parent
-    certificate_file = place / settings.certificate
+    certificate_file, key_file, passphrase_file, *chain_file = identity_files(file, settings)
     certificate = _certificates(certificate_file)[0]
     _check_certificate(certificate_file, certificate, now or datetime.now(UTC))
-    chain = _certificates(place / settings.chain) if settings.chain else ()
+    chain = _certificates(chain_file[0]) if chain_file else ()
     below = certificate
     for issuer in chain:
         try:
@@ -117,10 +124,9 @@ def read_identity(file: Path, settings: Settings, now: datetime | None = None) -
                 "put the issuer of the authority's certificate first, then its issuer, and so on",
             ) from None
         below = issuer
-    credentials = Path(os.environ.get("CREDENTIALS_DIRECTORY", place))
-    key = _key(place / settings.key, credentials / settings.passphrase)
+    key = _key(key_file, passphrase_file)
     if key.public_key() != certificate.public_key():
-        raise Refusal(f"{certificate_file}: the certificate isn't for the key in {place / settings.key}")
+        raise Refusal(f"{certificate_file}: the certificate isn't for the key in {key_file}")
     return Identity(key, certificate, chain)
 
 
