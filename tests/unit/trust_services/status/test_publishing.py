@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
+from cryptography.x509.oid import NameOID
 from tests.unit.trust_services.conftest import OverTls, Place
 from tests.unit.trust_services.issuing.ordering import COUNTRY, ORGANIZATION, SERVICE, authority
 from tests.unit.trust_services.issuing.test_record import issue
@@ -22,7 +23,7 @@ from trust_services import ordering
 from trust_services.issuing.record import Record
 from trust_services.issuing.refusals import Unavailable
 from trust_services.signing import SigningKey
-from trust_services.status import publishing
+from trust_services.status import publishing, revocation_list
 from trust_services.status.fetching import Fetched
 from trust_services.status.metrics import Counts
 from trust_services.status.publishing import Program, PublishSettings, renew_responder
@@ -77,7 +78,7 @@ def settings(issuing: OverTls, place: Place, memory: Memory, tmp_path: Path) -> 
             "organization": ORGANIZATION,
             "country": COUNTRY,
             "responder": {"name": SERVICE, "key": "ec-p256"},
-            "record": place.text,
+            "record": {"connection": place.text},
             "folder": str(issuing.folder / "published"),
             "state": str(tmp_path / "state"),
             "order": issuing.document,
@@ -421,3 +422,64 @@ def test_it_goes_on_until_told_to_stop(
 def test_a_folder_that_isnt_there_is_named(settings: PublishSettings) -> None:
     with pytest.raises(Exception, match="nowhere"):
         Program(settings.model_copy(update={"folder": Path("/nowhere")}))
+
+
+def carried(folder: Path, key: SigningKey, name: str = "Root", number: int = 1) -> None:
+    """What the root's ceremony leaves: a certificate and a list."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    made = x509.CertificateBuilder(subject, subject, key.public_key(), 1, NOW, NOW + timedelta(days=9))
+    ca = x509.BasicConstraints(ca=True, path_length=None)
+    own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    certificate = (
+        made.add_extension(ca, critical=True).add_extension(own, critical=False).sign(key, hashes.SHA256())
+    )
+    crl = revocation_list.sign(
+        certificate, key, [], number=number, this_update=NOW, next_update=NOW + timedelta(days=9)
+    )
+    (folder / "root.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "root.crl").write_bytes(crl.public_bytes(Encoding.PEM))
+
+
+def test_what_the_ceremony_issued_is_published_as_it_is(settings: PublishSettings, tmp_path: Path) -> None:
+    """Again when it changes; not while list and certificate don't belong together."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    place = {"certificate": tmp_path / "root.crt", "crl": tmp_path / "root.crl"}
+    told = settings.model_dump(mode="json") | {"carried": {"root": {k: str(v) for k, v in place.items()}}}
+    program = Program(PublishSettings.model_validate(told))
+    program.round(NOW)
+    assert not (settings.folder / "root.crl").exists()
+
+    carried(tmp_path, key)
+    program.round(NOW)
+    first = (settings.folder / "root.crl").read_bytes()
+    assert x509.load_der_x509_crl(first).is_signature_valid(key.public_key())
+    assert x509.load_der_x509_certificate((settings.folder / "root.crt").read_bytes()).public_key() == (
+        key.public_key()
+    )
+
+    carried(tmp_path, key, number=2)
+    program.round(NOW)
+    second = (settings.folder / "root.crl").read_bytes()
+    assert second != first
+
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    carried(foreign, ec.generate_private_key(ec.SECP256R1()))
+    (tmp_path / "root.crl").write_bytes((foreign / "root.crl").read_bytes())
+    program.round(NOW)
+    assert (settings.folder / "root.crl").read_bytes() == second
+
+
+def test_a_password_that_is_not_there_is_told_and_waited_for(
+    settings: PublishSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its file's name."""
+    told = settings.model_dump(mode="json")
+    told["record"]["password_file"] = str(tmp_path / "password")
+    program = Program(PublishSettings.model_validate(told))
+    program.round(NOW)
+    assert str(tmp_path / "password") in "".join(capsys.readouterr())
+
+    (tmp_path / "password").write_text("a-password\n", encoding="utf-8")
+    program.round(NOW)
+    assert settings.published("answers").exists()

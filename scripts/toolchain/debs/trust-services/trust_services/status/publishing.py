@@ -7,11 +7,14 @@
       "organization": "…",
       "country": "BJ",
       "responder": {"name": "status.example", "key": "rsa-3072"},
-      "record": "postgresql://…",
+      "record": {"connection": "postgresql://…", "password_file": "…"},
+      "carried": {"root": {"certificate": "…", "crl": "…"}},
       "folder": "/var/lib/smartgouv/status/published",
       "state": "/var/lib/smartgouv/status/state",
       "order": {"url": "https://ca1.example:9444", "ca": "…", "token_file": "…"}
     }
+
+What is `carried` comes from the root's ceremony and is published as it is.
 
 The program looks at the record every few seconds and signs what has changed or is due. Its own certificate, a
 delegated responder's, it orders from the issuing authority. Whatever fails is told once and tried again; what
@@ -24,8 +27,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import psycopg
 from cryptography import x509
@@ -42,8 +46,8 @@ from trust_services.issuing.record import Record
 from trust_services.ordering import Api, Wanted
 from trust_services.refusal import Refusal
 from trust_services.renewal import SERVICE, due
-from trust_services.settings_file import AbsolutePath
-from trust_services.signing import SigningKey
+from trust_services.settings_file import AbsolutePath, secret
+from trust_services.signing import PublicKey, SigningKey
 from trust_services.status.journal import tell
 from trust_services.status.publisher import Publisher, publish_crl
 from trust_services.status.signing import Signer
@@ -72,6 +76,24 @@ class ResponderSettings(_Part):
     """What labels of its keys begin with; a hyphen and a number follow."""
 
 
+class RecordSettings(_Part):
+    """The issuing service's record."""
+
+    connection: ConnectionText
+    """How to connect: an account that may read is enough."""
+    password_file: Path | None = None
+    """Holds that account's password, if it has one."""
+
+
+class Carried(_Part):
+    """An authority that signs elsewhere, and not here."""
+
+    certificate: AbsolutePath
+    """PEM."""
+    crl: AbsolutePath
+    """Its revocation list, PEM."""
+
+
 class PublishSettings(_Part):
     """The whole file."""
 
@@ -82,8 +104,9 @@ class PublishSettings(_Part):
     organization: MemberName
     country: str = Field(pattern=r"^[A-Z]{2}$")
     responder: ResponderSettings
-    record: ConnectionText
-    """How to connect to the issuing service's record: an account that may read is enough."""
+    record: RecordSettings
+    carried: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], Carried] = {}
+    """Authorities whose certificate and list are published too, by the name of their files."""
     folder: AbsolutePath
     """Where files are published."""
     state: AbsolutePath
@@ -225,6 +248,8 @@ class Program:
             return False
         self._tried("the responder's certificate", lambda: self._renew(token, now))
         self._tried("the authority's certificate", self._publish_issuer)
+        for name, carried in self._settings.carried.items():
+            self._tried(f"what is carried of '{name}'", partial(self._publish_carried, name, carried))
         found = self._tried("the record", self._states)
         if found is None:
             self._measure(now, done=False)
@@ -284,8 +309,10 @@ class Program:
     def _states(self) -> tuple[list[CertificateState], bool]:
         """The states in the record, and whether it has changed since they were read last."""
         if self._connection is None:
+            password = self._settings.record.password_file
             self._connection = psycopg.connect(
-                self._settings.record,
+                self._settings.record.connection,
+                password=None if password is None else secret(password).decode(),
                 autocommit=True,
                 connect_timeout=5,
                 application_name="trust-services status",
@@ -307,9 +334,18 @@ class Program:
             self._connection = None
 
     def _publish_issuer(self) -> None:
-        path, content = self._settings.published("crt"), self._issuer.public_bytes(Encoding.DER)
-        if not path.exists() or path.read_bytes() != content:
-            files.write(path, content)
+        _put(self._settings.published("crt"), self._issuer.public_bytes(Encoding.DER))
+
+    def _publish_carried(self, name: str, carried: Carried) -> None:
+        certificate = x509.load_pem_x509_certificate(carried.certificate.read_bytes())
+        crl = x509.load_pem_x509_crl(carried.crl.read_bytes())
+        key = certificate.public_key()
+        if not isinstance(key, PublicKey) or not crl.is_signature_valid(key):
+            raise Refusal(
+                f"{carried.crl} isn't signed by {carried.certificate}", "bring both from one ceremony"
+            )
+        _put(self._settings.folder / f"{name}.crt", certificate.public_bytes(Encoding.DER))
+        _put(self._settings.folder / f"{name}.crl", crl.public_bytes(Encoding.DER))
 
     def _publish_list(self, token: Token, states: list[CertificateState], now: datetime) -> bool:
         """Make a list if one is due; whether one was made."""
@@ -381,6 +417,12 @@ class Program:
             files.write(path, "".join(lines).encode())
         except OSError as error:
             tell(f"{path} can't be written: {error.strerror}")
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file unless it says this already."""
+    if not path.exists() or path.read_bytes() != content:
+        files.write(path, content)
 
 
 def _seconds(moment: datetime | None) -> float:
