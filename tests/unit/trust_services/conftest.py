@@ -8,6 +8,7 @@ import ipaddress
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from tests import postgresql_server
 from tests.postgresql_server import Server
-from tests.unit.trust_services.issuing.ordering import SERVICE, Memory, authority, ec_key
+from tests.unit.trust_services.issuing.ordering import SERVICE, Memory, TestAuthority, authority, ec_key
 
 from trust_services.issuing.api import Reader, application
 from trust_services.issuing.configuration import Client
@@ -204,10 +205,9 @@ def issuing_folder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def issuing(place: Place, holder: Memory, issuing_folder: Path) -> Iterator[OverTls]:
-    """The issuing authority's API, which knows one service: it may have certificates of both profiles."""
-    own = authority()
+@contextmanager
+def api_over_tls(place: Place, own: TestAuthority, holder: Memory, folder: Path) -> Iterator[OverTls]:
+    """An issuing authority's API, which knows one service: it may have certificates of both profiles."""
     client = Client.model_validate(
         {
             "name": "service",
@@ -219,16 +219,20 @@ def issuing(place: Place, holder: Memory, issuing_folder: Path) -> Iterator[Over
         }
     )
     service = Service(Authority(own.terms(), holder), place.connect, lambda _: True)
-    made = application(
-        service,
-        Reader(place.connect),
-        (client,),
-        [own.certificate, own.root],
-        issuing_folder / "published",
-    )
-    server = OverTls(issuing_folder, made)
+    chain = [own.certificate, own.root]
+    made = application(service, Reader(place.connect), (client,), chain, folder / "published")
+    server = OverTls(folder, made)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield server
-    server.end()
-    thread.join()
+    try:
+        yield server
+    finally:
+        server.end()
+        thread.join()
+
+
+@pytest.fixture
+def issuing(place: Place, holder: Memory, issuing_folder: Path) -> Iterator[OverTls]:
+    """The test authority's API."""
+    with api_over_tls(place, authority(), holder, issuing_folder) as server:
+        yield server

@@ -1,17 +1,14 @@
-"""A publication tells when it isn't whole, and is replaced in one step."""
+"""A publication tells when it isn't whole."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trust_services import files
 from trust_services.refusal import Refusal
 from trust_services.status import publication
 
@@ -63,26 +60,3 @@ def test_another_authoritys_is_refused(pki: Any, other: Any) -> None:
 def test_something_else_is_refused(pki: Any) -> None:
     with pytest.raises(Refusal, match="isn't a publication"):
         publication.decode(pki.certificate, b"<html>" + b"x" * 5000)
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = tmp_path / "file"
-    files.write(place, b"old")
-
-    def no_room(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", no_room)
-    with pytest.raises(OSError, match="No space left"):
-        files.write(place, b"new")
-
-    assert place.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [place]
-
-
-def test_a_written_file_can_be_read_by_others(tmp_path: Path) -> None:
-    files.write(tmp_path / "file", b"content")
-
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644

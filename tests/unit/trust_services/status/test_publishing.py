@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,11 +21,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
-from tests.unit.trust_services.conftest import OverTls, Place
+from tests.soft_token import tokens
+from tests.unit.trust_services.conftest import OverTls, Place, api_over_tls
 from tests.unit.trust_services.issuing.ordering import COUNTRY, ORGANIZATION, SERVICE, authority
+from tests.unit.trust_services.issuing.ordering import Memory as InMemory
 from tests.unit.trust_services.issuing.test_record import issue
 
-from trust_services import ordering
+from trust_services import ordering, settings_file
 from trust_services.issuing.record import Record
 from trust_services.issuing.refusals import Unavailable
 from trust_services.signing import SigningKey
@@ -31,6 +39,7 @@ from trust_services.status.responder import Responder
 from trust_services.status.settings import Settings
 from trust_services.status.shelf import Shelf
 from trust_services.status.verification import Authority
+from trust_services.token import TokenPlace
 
 NOW = datetime.now(UTC)
 BUDGET = timedelta(hours=1)
@@ -417,6 +426,86 @@ def test_it_goes_on_until_told_to_stop(
     monkeypatch.setattr(program, "round", counted)
     program.keep(stop)
     assert len(rounds) == 3
+
+
+def test_the_program_with_its_keys_in_a_token(
+    place: Place, record: Record, issuing_folder: Path, tmp_path: Path
+) -> None:
+    """As a process: it publishes, sees a revocation, changes its key when asked to, and ends when told."""
+    with tokens(tmp_path / "softhsm") as library:
+        where = TokenPlace(library, "trust")
+        where.initialize("87654321", "123456")
+        (tmp_path / "pin").write_text("123456\n")
+        (tmp_path / "state").mkdir()
+        with where.open("123456") as opened:
+            key = opened.generate("issuing", "ec-p256")
+            own = authority(key=key)
+            (tmp_path / "issuer.pem").write_bytes(own.certificate.public_bytes(Encoding.PEM))
+            with api_over_tls(place, own, InMemory(key), issuing_folder) as api:
+                config = tmp_path / "status.json"
+                config.write_text(
+                    json.dumps(
+                        {
+                            "authority": "trust",
+                            "issuer": {"certificate": str(tmp_path / "issuer.pem")},
+                            "token": {
+                                "library": library,
+                                "label": "trust",
+                                "key": "issuing",
+                                "pin_file": str(tmp_path / "pin"),
+                            },
+                            "organization": ORGANIZATION,
+                            "country": COUNTRY,
+                            "responder": {"name": SERVICE, "key": "ec-p256"},
+                            "record": {"connection": place.text},
+                            "folder": str(issuing_folder / "published"),
+                            "state": str(tmp_path / "state"),
+                            "interval_seconds": 0.1,
+                            "order": api.document,
+                        }
+                    )
+                )
+                (serial,) = issue(record)
+                _exercise(config, own.certificate, record, serial)
+
+
+def _exercise(config: Path, issuer: x509.Certificate, record: Record, serial: str) -> None:
+    command = [sys.executable, "-m", "trust_services.status"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with (config.parent / "log").open("w") as log:
+        process = subprocess.Popen([*command, "publish", "--config", str(config)], env=environment, stderr=log)
+    settings = settings_file.read(config, PublishSettings)
+    path = settings.published("answers")
+
+    def wait_for(reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not reached():
+            assert time.monotonic() < deadline, (config.parent / "log").read_text()
+            assert process.poll() is None, (config.parent / "log").read_text()
+            time.sleep(0.05)
+
+    def answer() -> Any:
+        held = Authority(issuer, BUDGET).answers(path.read_bytes(), None, datetime.now(UTC))
+        found = [one.answer for one in held.by_request.values() if one.answer.serial == int(serial, 16)]
+        return found[0] if found else None
+
+    try:
+        wait_for(lambda: path.exists() and answer() is not None)
+        first = responder_of(settings)
+        record.revoke(serial, "officer", "keyCompromise")
+        wait_for(lambda: answer().revoked_at is not None)
+        done = subprocess.run(
+            [*command, "renew-responder", "--config", str(config)], env=environment, check=True
+        )
+        assert done.returncode == 0
+        wait_for(lambda: not settings.renewal.exists() and responder_of(settings) != first)
+        assert responder_of(settings).public_key() != first.public_key()
+        wait_for(lambda: responder_of(settings).public_bytes(Encoding.DER) in answer().der)
+    finally:
+        process.terminate()
+        status = process.wait(30)
+    assert status == 0
+    assert "123456" not in (config.parent / "log").read_text()
 
 
 def test_a_folder_that_isnt_there_is_named(settings: PublishSettings) -> None:

@@ -221,6 +221,7 @@ class Program:
         self._authority = Authority(self._issuer, timedelta(seconds=settings.freshness_seconds))
         self._token = HeldToken(settings.token.place, settings.token.pin_file)
         self._responder = Responder(settings, self._issuer)
+        self._reopen = False
         self._signer: Signer | None = None
         self._publisher: Publisher | None = None
         self._connection: psycopg.Connection[Any] | None = None
@@ -242,6 +243,9 @@ class Program:
 
     def round(self, now: datetime) -> bool:
         """Do what is due; whether there is more to do at once."""
+        if self._reopen:
+            self._token.forget()
+            self._signer, self._reopen = None, False
         token = self._tried("the token", self._token.token)
         if token is None:
             self._measure(now, done=False)
@@ -273,9 +277,8 @@ class Program:
             if isinstance(error, psycopg.Error):
                 self._disconnect()
             elif what != "the responder's certificate":
-                # Whatever a token does that fails may be cured by opening it again.
-                self._token.forget()
-                self._signer = None
+                # Whatever a token does that fails may be cured by opening it again, in the next round.
+                self._reopen = True
             return None
         if self._trouble.pop(what, None) is not None:
             tell(f"{what}: well again")
