@@ -52,8 +52,7 @@ def _settings(estate: Estate) -> dict[str, Any]:
         },
         "trust_services": {
             "endpoint": _endpoint(estate, authority, Endpoint.TRUST_SERVICES),
-            "authentication": "trust-services-authentication",
-            "signing": "trust-services-signing",
+            "token": "trust-services-federation",
         },
         "configuration_interval_seconds": estate.federation.configuration_interval,
     }

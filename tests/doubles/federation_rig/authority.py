@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from stacks.providers.xroad.security import KeyUsage
+from stacks.providers.xroad.authority import CertificateOrder
 
 _USAGES = {
     "digital_signature": False,
@@ -42,17 +42,18 @@ class LocalAuthority:
         """The authority's own certificate."""
         return [self._certificate.public_bytes(serialization.Encoding.PEM)]
 
-    async def sign(self, request: bytes, usage: KeyUsage, common_name: str) -> bytes:
+    async def sign(self, order: CertificateOrder) -> bytes:
         """Issue what X-Road accepts for this usage."""
-        csr = x509.load_pem_x509_csr(request)
+        csr = x509.load_pem_x509_csr(order.request)
         names = {str(item.value) for item in csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)}
-        assert names == {common_name}
-        wanted = {"content_commitment"} if usage == "SIGNING" else {"digital_signature", "key_encipherment"}
+        assert names == {order.server or order.member_name}
+        signing = order.usage == "SIGNING"
+        wanted = {"content_commitment"} if signing else {"digital_signature", "key_encipherment"}
         builder = self._builder(csr.subject).public_key(csr.public_key())
         builder = builder.add_extension(
             x509.KeyUsage(**{**_USAGES, **dict.fromkeys(wanted, True)}), critical=True
         )
-        if usage == "AUTHENTICATION":
+        if not signing:
             purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
             builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

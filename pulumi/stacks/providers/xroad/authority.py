@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from stacks.providers.serving import ProviderError
+from stacks.providers.xroad.identifiers import MemberId
 from stacks.providers.xroad.security import KeyUsage
 
 SUBJECT_FIELDS: Mapping[str, ObjectIdentifier] = {
@@ -23,14 +24,27 @@ SUBJECT_FIELDS: Mapping[str, ObjectIdentifier] = {
 """Parts of a subject by the names that certificate profiles give them."""
 
 
+@dataclass(frozen=True)
+class CertificateOrder:
+    """A wish for one certificate."""
+
+    usage: KeyUsage
+    member: MemberId
+    member_name: str
+    request: bytes
+    """The certificate signing request (PEM)."""
+    server: str | None = None
+    """DNS name of the security server; authentication certificates only."""
+
+
 class CertificateAuthority(Protocol):
     """Issues authentication and signing certificates."""
 
     async def certificates(self) -> list[bytes]:
         """Certificates of the authority, the issuing one first (PEM each)."""
 
-    async def sign(self, request: bytes, usage: KeyUsage, common_name: str) -> bytes:
-        """Issue a certificate for a request (PEM). ProviderError if it is refused."""
+    async def sign(self, order: CertificateOrder) -> bytes:
+        """The certificate (PEM), the same one for the same order. ProviderError if it is refused."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +52,6 @@ class Subject:
     """The subject that a certificate must have, by field names of the profile."""
 
     fields: Mapping[str, str]
-
-    @property
-    def common_name(self) -> str:
-        """The field that certification authorities compare with an order."""
-        return self.fields["CN"]
 
     def require(self, request: bytes, whose: str) -> None:
         """ProviderError unless a request (PEM) asks for exactly this subject and is signed by its key.

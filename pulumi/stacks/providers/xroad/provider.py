@@ -45,7 +45,7 @@ class XRoadProvider:
     version = "0.1.0"
 
     def __init__(self, authority: CertificateAuthority | None = None) -> None:
-        """`authority` replaces the step-ca server that the settings name."""
+        """`authority` replaces the one that the settings name."""
         self._authority = authority
         self._servers: Servers | None = None
         self._kinds: dict[str, Resource] = {}

@@ -11,9 +11,9 @@ from stacks.providers.serving import ProviderError
 from stacks.providers.xroad.authority import CertificateAuthority
 from stacks.providers.xroad.central import CentralServerApi
 from stacks.providers.xroad.endpoint import trusting
-from stacks.providers.xroad.security import KeyUsage, SecurityServerApi
+from stacks.providers.xroad.issuing import IssuingApi
+from stacks.providers.xroad.security import SecurityServerApi
 from stacks.providers.xroad.settings import ROOT_VARIABLE, Settings
-from stacks.providers.xroad.step_ca import StepCertificateAuthority
 from stacks.providers.xroad.transport import AdminConnection
 
 
@@ -21,7 +21,7 @@ class Servers:
     """Everything that resources talk to. Connections are made when they are first needed."""
 
     def __init__(self, settings: Settings, authority: CertificateAuthority | None = None) -> None:
-        """`authority` replaces the step-ca server of the settings."""
+        """`authority` replaces the one that the settings name."""
         self.settings = settings
         self._authority = authority
         self._connections: dict[str, AdminConnection] = {}
@@ -41,9 +41,11 @@ class Servers:
         """The authority that issues X-Road certificates."""
         if self._authority is None:
             trust = self.settings.trust_services
-            names: dict[KeyUsage, str] = {"AUTHENTICATION": trust.authentication, "SIGNING": trust.signing}
-            self._authority = StepCertificateAuthority(
-                trust.endpoint, self._tls, lambda usage: secret(names[usage])
+            self._authority = IssuingApi(
+                trust.endpoint,
+                self._tls,
+                lambda: secret(trust.token),
+                probe_seconds=self.settings.probe_seconds,
             )
         return self._authority
 
@@ -55,7 +57,7 @@ class Servers:
         """Give back all connections."""
         for connection in self._connections.values():
             await connection.close()
-        if isinstance(self._authority, StepCertificateAuthority):
+        if isinstance(self._authority, IssuingApi):
             await self._authority.close()
 
     def _connection(self, name: str) -> AdminConnection:

@@ -28,13 +28,12 @@ class Server(BaseModel):
 
 
 class TrustServices(BaseModel):
-    """The authority that issues X-Road certificates, with the names of its provisioners' secrets."""
+    """The authority that issues X-Road certificates, with the name of the secret that may order there."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     endpoint: Endpoint
-    authentication: str
-    signing: str
+    token: str
 
 
 class Settings(BaseModel):

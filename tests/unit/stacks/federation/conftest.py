@@ -67,8 +67,7 @@ def declaration(simulation: Simulation) -> FederationArgs:
                 "servers": servers,
                 "trust_services": {
                     "endpoint": {"address": "127.0.0.1", "name": "unused", "port": 1},
-                    "authentication": "unused",
-                    "signing": "unused",
+                    "token": "unused",
                 },
                 "configuration_interval_seconds": 1,
             },

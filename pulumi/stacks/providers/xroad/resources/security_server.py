@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from stacks.providers.serving import Properties, ProviderError
-from stacks.providers.xroad.authority import Subject
+from stacks.providers.xroad.authority import CertificateOrder, Subject
 from stacks.providers.xroad.errors import ApiError, UnreachableError
 from stacks.providers.xroad.identifiers import ServerId
 from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
@@ -250,7 +250,15 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             key_id, request_id = key.id, key.certificate_signing_requests[0].id
         request = await own.certificate_request(key_id, request_id)
         subject.require(request, f"{wish.server}, {usage.lower()} key")
-        certificate = await self.servers.authority.sign(request, usage, subject.common_name)
+        certificate = await self.servers.authority.sign(
+            CertificateOrder(
+                usage,
+                identity.owner,
+                wish.owner_name,
+                request,
+                wish.address if usage == "AUTHENTICATION" else None,
+            )
+        )
         try:
             await own.import_certificate(certificate)
         except ApiError as error:

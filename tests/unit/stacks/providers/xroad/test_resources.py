@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from federation_rig.authority import LocalAuthority
 from federation_rig.simulation import PASSWORD, PIN
 from stacks.providers.serving import ProviderError, Subject
+from stacks.providers.xroad.authority import CertificateOrder
 from stacks.providers.xroad.endpoint import Endpoint
 from stacks.providers.xroad.identifiers import MemberId, ServerId
 from stacks.providers.xroad.resources.central_server import CentralServerInputs, CentralServerKind
@@ -58,7 +59,7 @@ class Site(Servers):
         (folder / "pin").write_text(PIN, encoding="utf-8")
         (folder / "accounts").write_text(f"admin:{PASSWORD}\n", encoding="utf-8")
         endpoint = {"address": "127.0.0.1", "name": "central.example.test", "port": 4000}
-        trust = {"endpoint": endpoint, "authentication": "a", "signing": "s"}
+        trust = {"endpoint": endpoint, "token": "token"}
         server = {"endpoint": endpoint, "api_key": "key", "pin": "pin"}
         settings = {"central": "central", "servers": {"central": server}, "trust_services": trust}
         super().__init__(Settings.model_validate(settings), authority)
@@ -280,7 +281,13 @@ async def certificate(site: Site) -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ss1.example.test")])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     pem = await site.authority.sign(
-        request.public_bytes(serialization.Encoding.PEM), "AUTHENTICATION", "ss1.example.test"
+        CertificateOrder(
+            "AUTHENTICATION",
+            MemberId.parse("TEST:GOV:HR"),
+            "Human Resources",
+            request.public_bytes(serialization.Encoding.PEM),
+            "ss1.example.test",
+        )
     )
     return x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
 

@@ -12,7 +12,7 @@ SETTINGS = Settings.model_validate(
     {
         "central": "central",
         "servers": {"central": {"endpoint": ENDPOINT, "api_key": "key", "pin": "pin"}},
-        "trust_services": {"endpoint": ENDPOINT, "authentication": "a", "signing": "s"},
+        "trust_services": {"endpoint": ENDPOINT, "token": "token"},
         "configuration_interval_seconds": 2,
     }
 )
