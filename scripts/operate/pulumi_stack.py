@@ -20,7 +20,7 @@ from operate.reporting import Report
 from operate.run import Outcome, Run
 from operate.workspace import Workspace
 from stacks.providers.serving import launcher
-from stacks.providers.xroad.settings import ROOT_VARIABLE
+from stacks.providers.xroad.settings import ROOT_VARIABLE, TIMESTAMPING_VARIABLE
 
 NAMES = ("federation", "platform")
 """The programs, in the order in which they are applied."""
@@ -194,6 +194,7 @@ def _set_environment(workspace: Workspace, binaries: Path) -> None:
             "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
             SECRETS_VARIABLE: str(workspace.secrets.directory),
             ROOT_VARIABLE: str(workspace.root_certificate),
+            TIMESTAMPING_VARIABLE: str(workspace.timestamping_directory),
         }
     )
     os.environ.pop("PULUMI_CONFIG_PASSPHRASE", None)

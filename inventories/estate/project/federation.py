@@ -28,6 +28,20 @@ MANAGEMENT_SERVICES = (
 """
 
 
+def ocsp_responders(estate: Estate) -> list[str]:
+    """Where security servers ask for certificate status: one name for all responders."""
+    return [f"http://{estate.status_name}/"] if estate.hosts_with(Role.STATUS_RESPONDER) else []
+
+
+def timestamping(estate: Estate) -> list[dict[str, str]]:
+    """Time-stamping authorities: where they answer, and the hosts whose certificates they have."""
+    port = LISTENERS[Endpoint.TIME_STAMPS].port
+    return [
+        {"url": f"http://{estate.fqdn(host)}:{port}/", "host": host.name}
+        for host in estate.hosts_with(Role.TIME_STAMPING)
+    ]
+
+
 def federation(estate: Estate) -> dict[str, Any]:
     """Arguments of the whole federation, JSON-plain."""
     return {
@@ -84,7 +98,11 @@ def _instance(estate: Estate) -> dict[str, Any]:
             for member in model.members
         ],
         "management_provider": _colons(estate, SubsystemId.parse(model.management.provider)),
-        "certification": {"name": estate.trust.trust_services.name},
+        "certification": {
+            "name": estate.trust.trust_services.name,
+            "ocsp_responders": ocsp_responders(estate),
+        },
+        "timestamping": timestamping(estate),
     }
 
 
@@ -123,6 +141,7 @@ def _security_server(estate: Estate, server: SecurityServer) -> dict[str, Any]:
             for right in model.access_rights
             if SubsystemId.parse(right.provider) in represented
         ],
+        "timestamping": [item["url"] for item in timestamping(estate)],
         "management": _management(estate) if server.host == model.management.security_server else None,
     }
 

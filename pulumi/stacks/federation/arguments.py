@@ -46,13 +46,14 @@ class CertificationArgs(Args):
     name: str
     profile: str = BASIC_PROFILE
     ocsp_responders: tuple[str, ...] = ()
+    """Addresses. The responders answer with certificates of the authority itself, so none is registered."""
 
 
 class TimestampingArgs(Args):
-    """An approved time-stamping authority."""
+    """An approved time-stamping authority. Its certificate is known only when its host has one."""
 
     url: str
-    certificate: str
+    host: str
 
 
 class InstanceArgs(Args):

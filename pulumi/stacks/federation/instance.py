@@ -59,7 +59,7 @@ class Instance(pulumi.ComponentResource):
         timestamping = [
             Resource(
                 item.url,
-                TimestampingServiceInputs(url=item.url, certificate=item.certificate),
+                TimestampingServiceInputs(url=item.url, host=item.host),
                 self._after(self.central),
             )
             for item in args.timestamping

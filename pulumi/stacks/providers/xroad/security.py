@@ -163,6 +163,14 @@ class Timestamping(Answer):
     cost_type: str = "UNDEFINED"
 
 
+class ConfigurationDiagnostics(Answer):
+    """How the server fares with fetching the global configuration."""
+
+    status_class: str
+    """`OK`, `WAITING` or `FAIL`."""
+    prev_update_at: str
+
+
 @dataclass(frozen=True)
 class CertificateWish:
     """What a certificate signing request is to ask for."""
@@ -446,6 +454,14 @@ class SecurityServerApi:
     async def use_timestamping_service(self, service: Timestamping) -> None:
         """Use an approved service; the entry must equal the global configuration's."""
         await self.connection.send("POST", "/system/timestamping-services", service.model_dump())
+
+    async def stop_using_timestamping_service(self, service: Timestamping) -> None:
+        """Don't use a service any more."""
+        await self.connection.send("POST", "/system/timestamping-services/delete", service.model_dump())
+
+    async def configuration_diagnostics(self) -> ConfigurationDiagnostics:
+        """When the global configuration was fetched last, and whether it is in order."""
+        return ConfigurationDiagnostics.model_validate(await self.connection.get("/diagnostics/globalconf"))
 
 
 def _items(services: Iterable[str]) -> dict[str, Any]:

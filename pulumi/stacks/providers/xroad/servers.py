@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from estate.load import load_secret
 from stacks.providers.serving import ProviderError
 from stacks.providers.xroad.authority import CertificateAuthority
@@ -13,7 +16,7 @@ from stacks.providers.xroad.central import CentralServerApi
 from stacks.providers.xroad.endpoint import trusting
 from stacks.providers.xroad.issuing import IssuingApi
 from stacks.providers.xroad.security import SecurityServerApi
-from stacks.providers.xroad.settings import ROOT_VARIABLE, Settings
+from stacks.providers.xroad.settings import ROOT_VARIABLE, TIMESTAMPING_VARIABLE, Settings
 from stacks.providers.xroad.transport import AdminConnection
 
 
@@ -53,6 +56,10 @@ class Servers:
         """The PIN of a server's software token."""
         return secret(self.settings.servers[name].pin)
 
+    def timestamping_certificate(self, host: str) -> str:
+        """The certificate of the time-stamping authority on `host` (PEM); ProviderError if it isn't there."""
+        return timestamping_certificate(host)
+
     async def close(self) -> None:
         """Give back all connections."""
         for connection in self._connections.values():
@@ -87,6 +94,24 @@ def _reader(name: str) -> Callable[[], str]:
             raise ProviderError(f"there is no API key '{name}' yet: apply the stage `exchange` first") from None
 
     return read
+
+
+def timestamping_certificate(host: str) -> str:
+    """The certificate in the file of `host` (PEM); ProviderError, with the next step, if there is none."""
+    folder = os.environ.get(TIMESTAMPING_VARIABLE)
+    if not folder:
+        raise ProviderError(f"set {TIMESTAMPING_VARIABLE} to the folder of time-stamping certificates")
+    path = Path(folder) / f"{host}.crt"
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except OSError as error:
+        raise ProviderError(
+            f"the certificate of the time-stamping authority on {host} can't be read from {path}: "
+            f"{error.strerror}; next: apply the stage `trust`, which fetches it"
+        ) from None
+    except ValueError:
+        raise ProviderError(f"{path} isn't a certificate in PEM; next: apply the stage `trust` again") from None
+    return certificate.public_bytes(Encoding.PEM).decode()
 
 
 def _root_certificate() -> str:

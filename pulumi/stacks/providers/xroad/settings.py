@@ -13,6 +13,9 @@ from stacks.providers.xroad.endpoint import Endpoint
 ROOT_VARIABLE = "SMARTGOUV_ROOT_CERTIFICATE"
 """Names the file of the root certificate (PEM) that every server's certificate must chain to."""
 
+TIMESTAMPING_VARIABLE = "SMARTGOUV_TIMESTAMPING"
+"""Names the folder with the certificates of time-stamping authorities: `<host>.crt` (PEM)."""
+
 
 _ENGINE_SETTINGS = frozenset({"version", "pluginDownloadURL"})
 

@@ -127,3 +127,21 @@ def test_other_sites_have_valid_arguments(site: str) -> None:
     assert [item.server for item in args.security_servers if item.management] == [
         load(site).federation.management.security_server
     ]
+
+
+def test_status_and_time_stamps_are_the_estates(declared: Callable[[Estate], Recorded], lab: Estate) -> None:
+    """A responder, known by its address alone; each time-stamping host, which all security servers use."""
+    resources = declared(lab)
+
+    (certification,) = (inputs for (kind, _), inputs in resources.items() if kind == "CertificationService")
+    assert certification["ocsp_responders"] == ["http://status.lab.smartgouv.test/"]
+    stamps = [f"http://timestamp{number}.lab.smartgouv.test:8899/" for number in (1, 2)]
+    found = {
+        inputs["url"]: (inputs["host"], inputs["certificate"])
+        for (kind, _), inputs in resources.items()
+        if kind == "TimestampingService"
+    }
+    assert found == {stamps[0]: ("timestamp1", ""), stamps[1]: ("timestamp2", "")}
+    servers = [inputs["timestamping"] for (kind, _), inputs in resources.items() if kind == "SecurityServer"]
+    assert servers
+    assert all(used == stamps for used in servers)

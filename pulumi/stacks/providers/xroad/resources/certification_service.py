@@ -10,9 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from stacks.providers.serving import Properties, ProviderError
-from stacks.providers.xroad.central import CertificationServiceSummary
+from stacks.providers.xroad.central import CertificationServiceSummary, OcspResponder
 from stacks.providers.xroad.errors import ApiError
-from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
+from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone, in_order
 
 BASIC_PROFILE = "ee.ria.xroad.common.certificateprofile.impl.BasicCertificateProfileInfoProvider"
 """The country-neutral profile: class in businessCategory, code in serialNumber."""
@@ -30,6 +30,7 @@ class CertificationServiceInputs(Inputs):
     """Whether it issues authentication certificates only."""
     csr_format: str = "PEM"
     ocsp_responders: tuple[str, ...] = ()
+    """Addresses. No certificates: X-Road accepts answers of whom the authority itself certified to answer."""
 
 
 class CertificationServiceKind(Kind[CertificationServiceInputs]):
@@ -60,7 +61,7 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
             profile=service.certificate_profile_info,
             tls_only=service.tls_auth,
             csr_format=service.default_csr_format,
-            ocsp_responders=_in_order([item.url for item in responders], wish.ocsp_responders),
+            ocsp_responders=in_order([_named(item) for item in responders], wish.ocsp_responders),
         )
         return Found(found, {"certificate_hash": fingerprint(certificate), "service": item.id})
 
@@ -82,7 +83,7 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
             await central.change_certification_service(
                 service, wish.profile, tls_only=wish.tls_only, csr_format=wish.csr_format
             )
-        present = {item.url: item.id for item in await central.ocsp_responders(service)}
+        present = {_named(item): item.id for item in await central.ocsp_responders(service)}
         for url in wish.ocsp_responders:
             if url not in present:
                 await central.add_ocsp_responder(service, url, None)
@@ -121,7 +122,6 @@ def fingerprint(certificate: bytes) -> str:
     return hashlib.sha256(parsed.public_bytes(Encoding.DER)).hexdigest().upper()
 
 
-def _in_order(found: list[str], declared: tuple[str, ...]) -> tuple[str, ...]:
-    """Responders in the declared order, so that the server's order isn't a difference."""
-    known = [url for url in declared if url in found]
-    return (*known, *sorted(set(found) - set(known)))
+def _named(responder: OcspResponder) -> str:
+    """The address; with more, and so never a declared one, if a certificate was registered for it."""
+    return f"{responder.url} with a certificate" if responder.has_certificate else responder.url

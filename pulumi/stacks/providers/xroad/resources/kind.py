@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -186,3 +187,13 @@ def _distance(wish: Inputs, found: Found[Any] | None) -> str:
 def gone(error: ApiError) -> bool:
     """Whether an answer says that the object doesn't exist."""
     return error.status == 404
+
+
+def in_order(found: Iterable[str], declared: tuple[str, ...]) -> tuple[str, ...]:
+    """What was found, in the declared order, so that the server's order isn't a difference; the rest last."""
+    present = list(found)
+    known = [item for item in declared if item in present]
+    rest = list(present)
+    for item in known:
+        rest.remove(item)
+    return (*known, *sorted(rest))

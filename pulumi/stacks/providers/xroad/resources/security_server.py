@@ -12,7 +12,7 @@ from stacks.providers.serving import Properties, ProviderError
 from stacks.providers.xroad.authority import CertificateOrder, Subject
 from stacks.providers.xroad.errors import ApiError, UnreachableError
 from stacks.providers.xroad.identifiers import ServerId
-from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
+from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone, in_order
 from stacks.providers.xroad.security import (
     SENDING_FAILED,
     SOFTWARE_TOKEN,
@@ -21,6 +21,7 @@ from stacks.providers.xroad.security import (
     KeyUsage,
     SecurityServerApi,
     SubjectField,
+    Timestamping,
     Token,
     TokenCertificate,
 )
@@ -45,7 +46,7 @@ class SecurityServerInputs(Inputs):
     owner_name: str
     country: str
     timestamping: tuple[str, ...] = ()
-    """Addresses of the approved time-stamping services that it uses."""
+    """Addresses of the approved time-stamping services that it uses, and of no others."""
     ready: bool = True
     """False is only found, never declared: a certificate isn't registered, active or good."""
 
@@ -91,7 +92,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             facts["authentication_certificate"] = authentication.hash
         if signing is not None:
             facts["signing_certificate"] = signing.hash
-        in_use = {item.url for item in await own.timestamping_services()} if wish.timestamping else set()
+        in_use, stale = await self._timestamping(own)
         return Found(
             found.model_copy(
                 update={
@@ -101,7 +102,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                     and authentication.status == "REGISTERED"
                     and signing is not None
                     and signing.active,
-                    "timestamping": tuple(url for url in wish.timestamping if url in in_use),
+                    "timestamping": in_order([*in_use, *(item.url for item in stale)], wish.timestamping),
                 }
             ),
             facts,
@@ -123,7 +124,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         identity = ServerId.parse(wish.identity)
         if (await self.servers.central.security_server(identity)).server_address != wish.address:
             await self.servers.central.change_security_server_address(identity, wish.address)
-        await self._use_timestamping(wish, own)
+        await self.use_timestamping(wish)
 
     async def remove(self, wish: SecurityServerInputs, state: Properties) -> None:
         """End the registration at the central server, then discard the server's own keys."""
@@ -345,10 +346,10 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             detail=lambda: last,
         )
 
-    async def _use_timestamping(self, wish: SecurityServerInputs, own: SecurityServerApi) -> None:
-        if not wish.timestamping:
-            return
-        in_use = {item.url for item in await own.timestamping_services()}
+    async def use_timestamping(self, wish: SecurityServerInputs) -> None:
+        """Use what is declared, then stop using the rest: there is no moment without a service."""
+        own = self.servers.security(wish.server)
+        in_use, _ = await self._timestamping(own)
         for url in wish.timestamping:
             if url in in_use:
                 continue
@@ -368,6 +369,21 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                 deadline_seconds=self.servers.settings.distribution_seconds,
                 interval_seconds=self.servers.settings.probe_seconds,
             )
+        in_use, stale = await self._timestamping(own)
+        for service in [*stale, *(item for url, item in in_use.items() if url not in wish.timestamping)]:
+            await own.stop_using_timestamping_service(service)
+
+    async def _timestamping(self, own: SecurityServerApi) -> tuple[dict[str, Timestamping], list[Timestamping]]:
+        """Services in use by address, and entries that the configuration doesn't have so (any more).
+
+        An entry doesn't follow when the configuration's changes its name; then it stands for nothing.
+        """
+        entries = await own.timestamping_services()
+        if not entries:
+            return {}, []
+        approved = {(item.name, item.url) for item in await own.approved_timestamping_services()}
+        in_use = {item.url: item for item in entries if (item.name, item.url) in approved}
+        return in_use, [item for item in entries if (item.name, item.url) not in approved]
 
     async def _authority_name(self, wish: SecurityServerInputs, own: SecurityServerApi, usage: KeyUsage) -> str:
         """What the global configuration calls the authority that we order from."""

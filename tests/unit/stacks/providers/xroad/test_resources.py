@@ -23,16 +23,22 @@ from stacks.providers.serving import ProviderError, Subject
 from stacks.providers.xroad.authority import CertificateOrder
 from stacks.providers.xroad.endpoint import Endpoint
 from stacks.providers.xroad.identifiers import MemberId, ServerId
+from stacks.providers.xroad.resources import timestamping_service
 from stacks.providers.xroad.resources.central_server import CentralServerInputs, CentralServerKind
 from stacks.providers.xroad.resources.certification_service import (
     CertificationServiceInputs,
     CertificationServiceKind,
+    fingerprint,
 )
 from stacks.providers.xroad.resources.kind import Inputs, Kind
 from stacks.providers.xroad.resources.member import MemberInputs, MemberKind
 from stacks.providers.xroad.resources.member_class import MemberClassInputs, MemberClassKind
 from stacks.providers.xroad.resources.security_server import SecurityServerInputs, SecurityServerKind
 from stacks.providers.xroad.resources.subsystem import SubsystemInputs, SubsystemKind
+from stacks.providers.xroad.resources.timestamping_service import (
+    TimestampingServiceInputs,
+    TimestampingServiceKind,
+)
 from stacks.providers.xroad.servers import Servers
 from stacks.providers.xroad.settings import Settings
 from stacks.providers.xroad.transport import AdminConnection, Pace
@@ -326,5 +332,141 @@ def test_unknown_inputs_are_refused(site: Site) -> None:
     async def work() -> None:
         checked = await MemberKind(site).check(SUBJECT, {"member": "TEST:GOV:HR", "nmae": "x"})
         assert [refusal.property for refusal in checked.refusals] == ["name", "nmae"]
+
+    done(site, work)
+
+
+URL = "http://timestamp1.example.test:8899/"
+
+
+def time_stamping(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Puts a new certificate where those of time-stamping authorities lie, and returns it (PEM)."""
+    monkeypatch.setenv("SMARTGOUV_TIMESTAMPING", str(folder))
+    der = asyncio.run(certificate(site))
+    pem = x509.load_der_x509_certificate(der).public_bytes(serialization.Encoding.PEM)
+    (folder / "timestamp1.crt").write_bytes(pem)
+    return pem.decode()
+
+
+async def checked(site: Site) -> dict[str, Any]:
+    """The declaration as the provider completes it."""
+    wish = TimestampingServiceInputs(url=URL, host="timestamp1")
+    found = await TimestampingServiceKind(site).check(SUBJECT, wish.model_dump(mode="json"))
+    assert found.refusals == ()
+    return dict(found.inputs)
+
+
+async def approved(site: Site) -> list[tuple[str, str]]:
+    return [(item.url, item.certificate.hash) for item in await site.central.timestamping_services()]
+
+
+def test_a_time_stamping_service_has_the_certificate_of_its_host(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Filled in by the provider, approved once, and withdrawn."""
+    pem = time_stamping(site, tmp_path, monkeypatch)
+
+    async def work() -> None:
+        await create(CentralServerKind, site, CENTRAL)
+        inputs = await checked(site)
+        assert inputs["certificate"] == pem
+        wish = TimestampingServiceInputs.model_validate(inputs)
+        for _ in range(2):
+            await create(TimestampingServiceKind, site, wish)
+        assert await approved(site) == [(URL, fingerprint(pem.encode()))]
+        await TimestampingServiceKind(site).delete(SUBJECT, URL, inputs, inputs)
+        assert await approved(site) == []
+
+    done(site, work)
+
+
+def test_a_renewed_certificate_is_approved_before_the_earlier_one_goes(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An update; in between, both are approved, until every security server knows the new one."""
+    first, second = (time_stamping(site, tmp_path, monkeypatch) for _ in range(2))
+    seen: list[list[tuple[str, str]]] = []
+
+    async def known_everywhere(servers: Servers) -> None:
+        seen.append(await approved(site))
+
+    monkeypatch.setattr(timestamping_service, "distributed", known_everywhere)
+
+    async def work() -> None:
+        await create(CentralServerKind, site, CENTRAL)
+        new = await checked(site)
+        old = {**new, "certificate": first}
+        state = await create(TimestampingServiceKind, site, TimestampingServiceInputs.model_validate(old))
+        kind = TimestampingServiceKind(site)
+        difference = await kind.diff(URL, old, state, new)
+        assert (difference.updates, difference.replacements) == (("certificate",), ())
+        assert seen == []
+
+        await kind.update(SUBJECT, URL, old, state, new, preview=False)
+        both = [(URL, fingerprint(pem.encode())) for pem in (first, second)]
+        assert seen == [both]
+        assert await approved(site) == both[1:]
+
+    done(site, work)
+
+
+def test_an_update_that_was_interrupted_is_finished(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both certificates are there: that isn't what was declared, and a rerun withdraws the earlier one."""
+    first, second = (time_stamping(site, tmp_path, monkeypatch) for _ in range(2))
+
+    async def work() -> None:
+        await create(CentralServerKind, site, CENTRAL)
+        for pem in (first, second):
+            await site.central.add_timestamping_service(URL, pem.encode(), "FREE")
+        inputs = await checked(site)
+        found = await TimestampingServiceKind(site).read(SUBJECT, URL, inputs, inputs)
+        assert found is not None
+        assert found.inputs["alone"] is False
+        await create(TimestampingServiceKind, site, TimestampingServiceInputs.model_validate(inputs))
+        assert await approved(site) == [(URL, fingerprint(second.encode()))]
+
+    done(site, work)
+
+
+def test_a_certificate_that_isnt_there_is_told(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the host, the place and what brings it; and so is a file that is something else."""
+    monkeypatch.setenv("SMARTGOUV_TIMESTAMPING", str(tmp_path))
+    wish = TimestampingServiceInputs(url=URL, host="timestamp1").model_dump(mode="json")
+
+    async def refusal() -> str:
+        found = await TimestampingServiceKind(site).check(SUBJECT, wish)
+        (refused,) = found.refusals
+        return refused.reason
+
+    told = done(site, refusal)
+    assert "timestamp1" in told
+    assert f"{tmp_path}/timestamp1.crt" in told
+    assert "apply the stage `trust`" in told
+    (tmp_path / "timestamp1.crt").write_text("nothing", encoding="utf-8")
+    assert "isn't a certificate in PEM" in done(site, refusal)
+
+
+def test_a_responder_with_a_certificate_is_none_of_ours(site: Site) -> None:
+    """Whoever registered it by hand let somebody else answer: it is replaced by the address alone."""
+
+    async def work() -> None:
+        await create(CentralServerKind, site, CENTRAL)
+        kind = CertificationServiceKind(site)
+        wish = CertificationServiceInputs(name="ca", ocsp_responders=("http://status.example.test/",))
+        state = await create(CertificationServiceKind, site, wish)
+        (ours,) = await site.central.ocsp_responders(state["service"])
+        await site.central.delete_ocsp_responder(ours.id)
+        strange = (await site.authority.certificates())[0]
+        await site.central.add_ocsp_responder(state["service"], "http://status.example.test/", strange)
+        found = await kind.find(wish)
+        assert found is not None
+        assert found.inputs.ocsp_responders == ("http://status.example.test/ with a certificate",)
+        await create(CertificationServiceKind, site, wish)
+        (only,) = await site.central.ocsp_responders(state["service"])
+        assert (only.url, only.has_certificate) == ("http://status.example.test/", False)
 
     done(site, work)
