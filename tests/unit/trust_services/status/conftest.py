@@ -56,15 +56,18 @@ def certificate(
 
 @dataclass
 class Pki:
-    """An authority."""
+    """An authority below a root, as those of a site are."""
 
     name: str
     key: Key = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     responder_key: Key = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
     def __post_init__(self) -> None:
+        root_key = ec.generate_private_key(ec.SECP256R1())
+        root_constraints = x509.BasicConstraints(ca=True, path_length=1)
+        self.root = certificate(f"root of {self.name}", root_key, None, root_key, root_constraints)
         constraints = x509.BasicConstraints(ca=True, path_length=0)
-        self.certificate = certificate(self.name, self.key, None, self.key, constraints)
+        self.certificate = certificate(self.name, self.key, self.root, root_key, constraints)
         self.responder = self.responder_for(self.responder_key)
 
     def responder_for(

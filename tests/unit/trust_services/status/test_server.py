@@ -105,11 +105,13 @@ def openssl(site: Any, port: int, issuer: Any, *more: str) -> str:
         pytest.skip("openssl isn't installed: apt-get install openssl")
     place = site.folder / "issuer.pem"
     place.write_bytes(issuer.certificate.public_bytes(Encoding.PEM))
+    root = site.folder / "root.pem"
+    root.write_bytes(issuer.root.public_bytes(Encoding.PEM))
     # A hash is for the certificates that are named after it.
     digest = [one for one in more if one == "-sha256"]
     done = subprocess.run(
         [
-            *("openssl", "ocsp", *digest, "-issuer", str(place), "-CAfile", str(place)),
+            *("openssl", "ocsp", *digest, "-issuer", str(place), "-CAfile", str(root)),
             *("-url", f"http://127.0.0.1:{port}/", *(one for one in more if one not in digest)),
         ],
         capture_output=True,

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from tests.unit.trust_services.status.conftest import certificate as certificate_of
 
 from trust_services.certificate_state import CertificateState
 from trust_services.refusal import Refusal
@@ -132,12 +133,22 @@ def test_a_certificate_for_something_else_is_refused(
         pki.authority.answers(holder.publication(good), None, now())
 
 
+def test_a_certificate_without_a_purpose_is_refused(
+    pki: Any, good: CertificateState, with_responder: Callable[..., Any]
+) -> None:
+    key = fresh_key()
+    purposeless = certificate_of("responder", key, pki.certificate, pki.key)
+
+    with pytest.raises(Refusal, match="extended key usage"):
+        pki.authority.answers(with_responder(pki, purposeless, key).publication(good), None, now())
+
+
 def test_the_authority_itself_doesnt_sign_answers(
     pki: Any, good: CertificateState, with_responder: Callable[..., Any]
 ) -> None:
     itself = with_responder(pki, pki.certificate, pki.key)
 
-    with pytest.raises(Refusal, match="extended key usage"):
+    with pytest.raises(Refusal, match="wasn't issued by the authority"):
         pki.authority.answers(itself.publication(good), None, now())
 
 

@@ -23,9 +23,12 @@ def issuer_hashes(issuer: x509.Certificate) -> IssuerHashes:
     """An authority as CertIDs name it."""
     found = {}
     for algorithm in HASHES:
-        # The library hashes the issuer; whose certificate is asked for doesn't matter here.
+        # Of the key the library takes the issuer's, but of the name the one that the certificate has as issuer:
+        # above an authority there is another name, that of the root.
         request = ocsp.OCSPRequestBuilder().add_certificate(issuer, issuer, algorithm).build()
-        found[algorithm.name] = request.issuer_name_hash, request.issuer_key_hash
+        name = hashes.Hash(algorithm)
+        name.update(issuer.subject.public_bytes())
+        found[algorithm.name] = name.finalize(), request.issuer_key_hash
     return found
 
 
