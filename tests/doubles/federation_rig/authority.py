@@ -33,14 +33,14 @@ class LocalAuthority:
         self.certificate_file, key_file = folder / "ca.crt", folder / "ca.key"
         if not key_file.exists():
             _make(self.certificate_file, key_file)
-        self._certificate = x509.load_pem_x509_certificate(self.certificate_file.read_bytes())
+        self.certificate = x509.load_pem_x509_certificate(self.certificate_file.read_bytes())
         key = serialization.load_pem_private_key(key_file.read_bytes(), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
-        self._key = key
+        self.key = key
 
     async def certificates(self) -> list[bytes]:
         """The authority's own certificate."""
-        return [self._certificate.public_bytes(serialization.Encoding.PEM)]
+        return [self.certificate.public_bytes(serialization.Encoding.PEM)]
 
     async def sign(self, order: CertificateOrder) -> bytes:
         """Issue what X-Road accepts for this usage."""
@@ -56,7 +56,7 @@ class LocalAuthority:
         if not signing:
             purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
             builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def issue_tls(self, folder: Path, name: str, alternatives: list[x509.GeneralName]) -> None:
         """Write `<name>.crt` and `<name>.key` for a server."""
@@ -66,7 +66,7 @@ class LocalAuthority:
             self._builder(subject)
             .public_key(key.public_key())
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-            .sign(self._key, hashes.SHA256())
+            .sign(self.key, hashes.SHA256())
         )
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
@@ -77,7 +77,7 @@ class LocalAuthority:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
-            .issuer_name(self._certificate.subject)
+            .issuer_name(self.certificate.subject)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(minutes=1))
             .not_valid_after(now + timedelta(days=30))

@@ -19,6 +19,7 @@ import httpx
 from cryptography import x509
 
 from federation_rig.authority import LocalAuthority
+from federation_rig.trust_services import TrustServices, serving
 
 DOUBLES = Path(__file__).resolve().parents[1]
 OFFSET = 20000
@@ -38,12 +39,24 @@ class Simulation:
 
     folder: Path
     addresses: dict[str, str]
+    trust: TrustServices
+    """What tells certificates' status and stamps times."""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def requests(self) -> Path:
         """One line for each request of the provider."""
         return self.folder / "requests.log"
+
+    @property
+    def timestamping(self) -> Path:
+        """Where certificates of time-stamping authorities lie."""
+        return self.folder / "timestamping"
+
+    def publish_stamp_certificate(self) -> None:
+        """Put the time-stamping authority's certificate where the provider looks for it."""
+        self.timestamping.mkdir(exist_ok=True)
+        (self.timestamping / "timestamp1.crt").write_bytes(self.trust.stamp_pem)
 
     def start(self, name: str) -> None:
         """Start one server."""
@@ -112,8 +125,10 @@ def running(folder: Path, names: tuple[str, ...]) -> Iterator[Simulation]:
     """Freshly installed servers: `central` and security servers of the other names."""
     first, second = secrets.randbelow(200) + 20, secrets.randbelow(250) + 1
     addresses = {name: f"127.{first}.{second}.{11 + index}" for index, name in enumerate(names)}
-    simulation = Simulation(folder, addresses)
     authority = LocalAuthority(folder)
+    trust = TrustServices(authority.certificate, authority.key)
+    simulation = Simulation(folder, addresses, trust)
+    simulation.publish_stamp_certificate()
     (folder / "accounts").write_text(f"admin:{PASSWORD}\n", encoding="utf-8")
     (folder / "secrets").mkdir()
     try:
@@ -128,6 +143,7 @@ def running(folder: Path, names: tuple[str, ...]) -> Iterator[Simulation]:
         for name in names:
             simulation.wait(name)
             simulation.enrol(name)
-        yield simulation
+        with serving(trust):
+            yield simulation
     finally:
         simulation.stop()

@@ -126,5 +126,6 @@ def prepared(simulation: Simulation, engine: Path) -> Stack:
             "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
             "SMARTGOUV_SECRETS": str(simulation.folder / "secrets"),
             "SMARTGOUV_ROOT_CERTIFICATE": str(simulation.folder / "ca.crt"),
+            "SMARTGOUV_TIMESTAMPING": str(simulation.timestamping),
         },
     )

@@ -29,7 +29,7 @@ def _arguments() -> argparse.Namespace:
         "--time-scale",
         type=float,
         default=1.0,
-        help="divides generation, update and cache intervals (30: 60 s become 2 s)",
+        help="divides intervals: of generation, updates, caches, status, time stamps (30: 60 s become 2 s)",
     )
     return parser.parse_args()
 
@@ -66,11 +66,16 @@ def _assemble(
     from xroad_simulator.security.application import assemble as assemble_security
 
     security = SecuritySettings.read(ini, common)
-    intervals = {
-        "update_interval": security.update_interval / scale,
-        "rights_cache_period": security.rights_cache_period / scale,
-    }
-    _, listeners, tasks = assemble_security(security.model_copy(update=intervals))
+    scaled = (
+        "update_interval",
+        "rights_cache_period",
+        "ocsp_fetch_interval",
+        "ocsp_retry_delay",
+        "timestamp_retry_delay",
+        "acceptable_timestamp_failure_period",
+    )
+    intervals = {name: getattr(security, name) / scale for name in scaled}
+    _, listeners, tasks = assemble_security(security.model_copy(update={**intervals, "time_scale": scale}))
     return listeners, tasks
 
 

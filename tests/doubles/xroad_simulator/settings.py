@@ -113,6 +113,16 @@ class SecuritySettings(Common):
     client_http_port: int = 8080
     client_https_port: int = 8443
     message_port: int = 5500
+    ocsp_port: int = 5577
+    ocsp_fetch_interval: float = Field(default=1200, gt=0)
+    """How often the status of own certificates is asked for (a configuration part in X-Road)."""
+    ocsp_retry_delay: float = Field(default=60, gt=0)
+    """How soon again where it isn't known to be good (`ocsp-retry-delay`)."""
+    timestamp_retry_delay: float = Field(default=60, gt=0)
+    acceptable_timestamp_failure_period: float = Field(default=14400, ge=0)
+    """How long messages pass although they can't be time-stamped; 0: for ever."""
+    time_scale: float = Field(default=1, gt=0)
+    """Divides the intervals that the global configuration sets; those of this file are divided already."""
     health_check_port: int = 0
     """0 turns the health check off."""
     client_timeout: float = 30
@@ -137,6 +147,13 @@ class SecuritySettings(Common):
             client_http_port=int(ini.number(proxy, "client-http-port", 8080)),
             client_https_port=int(ini.number(proxy, "client-https-port", 8443)),
             message_port=int(ini.number(proxy, "server-listen-port", 5500)),
+            ocsp_port=int(ini.number(proxy, "ocsp-responder-port", 5577)),
+            ocsp_fetch_interval=ini.number("simulator", "ocsp-fetch-interval-in-seconds", 1200),
+            ocsp_retry_delay=ini.number("signer", "ocsp-retry-delay", 60),
+            timestamp_retry_delay=ini.number("message-log", "timestamp-retry-delay", 60),
+            acceptable_timestamp_failure_period=ini.number(
+                "message-log", "acceptable-timestamp-failure-period", 14400
+            ),
             health_check_port=int(ini.number(proxy, "health-check-port", 0)),
             client_timeout=ini.number(proxy, "client-timeout", 30000) / 1000,
             authentication_key_algorithm=KeyAlgorithm(

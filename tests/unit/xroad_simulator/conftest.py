@@ -26,12 +26,23 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from federation_rig.trust_services import TrustServices, serving
+
 ROOT = Path(__file__).parents[3]
 T = TypeVar("T")
 BASIC = "ee.ria.xroad.common.certificateprofile.impl.BasicCertificateProfileInfoProvider"
 PIN = "Secret-1234"
 ACCOUNT = ("admin", "a-password")
 DEADLINE_SECONDS = 90
+LOCAL_INI = """
+[proxy]
+health-check-port = 5588
+[message-log]
+acceptable-timestamp-failure-period = 300
+[simulator]
+ocsp-fetch-interval-in-seconds = 60
+"""
+"""Times are divided by 60 in these tests."""
 
 _USAGES = (
     "digital_signature",
@@ -56,12 +67,12 @@ class Authority:
 
     def __init__(self, name: str) -> None:
         root_key = ec.generate_private_key(ec.SECP256R1())
-        self._key = ec.generate_private_key(ec.SECP256R1())
+        self.key = ec.generate_private_key(ec.SECP256R1())
         root = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} root")])
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.certificate = self._sign(
             self.name,
-            self._key.public_key(),
+            self.key.public_key(),
             root,
             root_key,
             (x509.BasicConstraints(ca=True, path_length=0), True),
@@ -107,7 +118,7 @@ class Authority:
                 (x509.ExtendedKeyUsage(extended), False),
             ]
         extensions.append((x509.BasicConstraints(ca=False, path_length=None), True))
-        certificate = self._sign(request.subject, request.public_key(), self.name, self._key, *extensions)
+        certificate = self._sign(request.subject, request.public_key(), self.name, self.key, *extensions)
         return certificate.public_bytes(Encoding.PEM)
 
 
@@ -309,13 +320,14 @@ class Federation:
 
     def __init__(self, directory: Path, service: str) -> None:
         self.authority = Authority("Trust services")
+        self.trust = TrustServices(self.authority.certificate, self.authority.key)
         self.exchanges: list[Exchange] = []
         self.service = service
         accounts = directory / "accounts"
         accounts.write_text(":".join(ACCOUNT) + "\n")
         configuration = directory / "conf.d"
         configuration.mkdir()
-        (configuration / "local.ini").write_text("[proxy]\nhealth-check-port = 5588\n")
+        (configuration / "local.ini").write_text(LOCAL_INI)
         prefix = f"127.{random.randrange(16, 250)}.{random.randrange(250)}"  # noqa: S311
         offset = random.randrange(10_000, 40_000)  # noqa: S311
 
@@ -427,14 +439,14 @@ class Federation:
         api.ask(
             "POST",
             f"/certification-services/{added['id']}/ocsp-responders",
-            data={"url": "http://ocsp.example.test:8888", "cost_type": "FREE"},
+            data={"url": self.trust.url, "cost_type": "FREE"},
             files={"certificate": ("ocsp.pem", self.authority.pem)},
         )
         api.ask(
             "POST",
             "/timestamping-services",
-            data={"url": "http://tsa.example.test:8899", "cost_type": "FREE"},
-            files={"certificate": ("tsa.pem", self.authority.pem)},
+            data={"url": self.trust.stamps_url, "cost_type": "FREE"},
+            files={"certificate": ("tsa.pem", self.trust.stamp_pem)},
         )
         wait_for(lambda: httpx.get(f"{self.central.port(80)}/internalconf", trust_env=False).is_success)
 
@@ -454,6 +466,8 @@ class Federation:
             },
         )
         api.ask("PUT", "/tokens/0/login", json={"password": PIN})
+        # The anchor may have come with a configuration that didn't have everything yet; this was added last.
+        wait_for(lambda: api.ask("GET", "/timestamping-services"))
         authentication = self.make_certificate(name, "AUTHENTICATION", f"TEST:GOV:{owner}")
         self.make_certificate(name, "SIGNING", f"TEST:GOV:{owner}")
         address = next(s for s in self.servers if s.state.name == name).address
@@ -644,8 +658,9 @@ def federation(tmp_path_factory: pytest.TempPathFactory, registry: str) -> Itera
     """A federation that works, with no access right yet."""
     made = Federation(tmp_path_factory.mktemp("federation"), registry)
     try:
-        made.bring_up()
-        yield made
+        with serving(made.trust):
+            made.bring_up()
+            yield made
     finally:
         for server in made.servers:
             server.kill()

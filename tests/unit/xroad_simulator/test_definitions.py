@@ -211,6 +211,7 @@ def tour_of_server(api: Api) -> None:
         f"/services/{service}",
         f"/services/{service}/service-clients",
         "/diagnostics/globalconf",
+        "/diagnostics/ocsp-responders",
         "/diagnostics/timestamping-services",
         "/diagnostics/addon-status",
     ):

@@ -11,6 +11,7 @@ from xroad_simulator import VERSION
 from xroad_simulator import global_configuration as gc
 from xroad_simulator.authentication import Role, allow
 from xroad_simulator.bodies import Body, RawBody
+from xroad_simulator.certificates import decode
 from xroad_simulator.clock import now, timestamp
 from xroad_simulator.errors import (
     bad_request,
@@ -23,6 +24,7 @@ from xroad_simulator.errors import (
 from xroad_simulator.global_configuration import Anchor, ConfigurationError
 from xroad_simulator.identifiers import ClientId, ServerId, is_identifier_part
 from xroad_simulator.security import configuration_client, management
+from xroad_simulator.security.contacts import Contact
 from xroad_simulator.security.records import (
     AnchorRecord,
     ClientRecord,
@@ -433,16 +435,47 @@ def globalconf_diagnostics(server: Security) -> dict[str, Any]:
 
 @routes.get("/diagnostics/timestamping-services", dependencies=[allow(*_DIAGNOSTICS)])
 def timestamping_diagnostics(server: Security) -> list[dict[str, Any]]:
-    """The used services; none is asked yet."""
+    """The used services, and how asking each went last."""
     return [
         {
             "url": record.url,
             "cost_type": record.cost_type,
-            "status_class": "WAITING",
-            "prev_update_at": timestamp(now()),
+            **_contact_view(server.stamping.contacts.get(record.url), "mlog.timestamper_failed"),
         }
         for record in server.store.all(TimestampingRecord)
     ]
+
+
+def _contact_view(contact: Contact | None, code: str) -> dict[str, Any]:
+    if contact is None:
+        return {"status_class": "WAITING", "prev_update_at": timestamp(now())}
+    view: dict[str, Any] = {"status_class": "OK", "prev_update_at": timestamp(contact.at)}
+    if contact.problem is not None:
+        view |= {"status_class": "FAIL", "error": {"code": code, "metadata": [contact.problem]}}
+    return view
+
+
+@routes.get("/diagnostics/ocsp-responders", dependencies=[allow(*_DIAGNOSTICS)])
+def ocsp_diagnostics(server: Security) -> list[dict[str, Any]]:
+    """Approved CAs, and how asking each of their responders went last."""
+    interval = timedelta(seconds=server.settings.ocsp_fetch_interval)
+    found = []
+    for service in server.api_configuration().certification_services:
+        responders = []
+        for responder in service.responders:
+            contact = server.statuses.contacts.get(responder.url)
+            next_update = (now() if contact is None else contact.at) + interval
+            responders.append(
+                {
+                    "url": responder.url,
+                    "cost_type": responder.cost_type,
+                    **_contact_view(contact, "ocsp_connection_error"),
+                    "next_update_at": timestamp(next_update),
+                }
+            )
+        name = decode(service.certificate).subject.rfc4514_string()
+        found.append({"distinguished_name": name, "ocsp_responders": responders})
+    return found
 
 
 @routes.get("/diagnostics/addon-status", dependencies=[allow(*_DIAGNOSTICS)])

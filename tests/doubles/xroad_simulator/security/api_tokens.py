@@ -30,6 +30,7 @@ from xroad_simulator.clock import timestamp
 from xroad_simulator.errors import ApiError, bad_request, conflict, internal_error, not_found
 from xroad_simulator.global_configuration import CertificationService
 from xroad_simulator.identifiers import ClientId
+from xroad_simulator.ocsp import OcspError, Status
 from xroad_simulator.security import management, profiles
 from xroad_simulator.security.api_system import require_pin_policy
 from xroad_simulator.security.records import (
@@ -129,18 +130,17 @@ def _certificate_actions(record: CertificateRecord) -> list[str]:
 
 
 def _ocsp_status(server: SecurityServer, record: CertificateRecord) -> str:
-    """No responder is asked yet: the answer follows from validity and issuer alone."""
+    """Where no responder is named for the CA, it follows from validity and issuer alone."""
     certificate = decode(record.certificate)
     if not record.active:
         return "DISABLED"
     if not is_current(certificate):
         return "EXPIRED"
-    approved = server.is_issued_by_approved(certificate)
-    return "OCSP_RESPONSE_GOOD" if approved else "OCSP_RESPONSE_UNKNOWN"
+    return server.status(certificate) if server.is_issued_by_approved(certificate) else Status.UNKNOWN
 
 
 def _certificate_view(server: SecurityServer, record: CertificateRecord) -> dict[str, Any]:
-    return {
+    view: dict[str, Any] = {
         "certificate_details": details(decode(record.certificate)),
         "status": record.status,
         "active": record.active,
@@ -149,6 +149,20 @@ def _certificate_view(server: SecurityServer, record: CertificateRecord) -> dict
         "ocsp_status": _ocsp_status(server, record),
         "possible_actions": _certificate_actions(record),
     }
+    if record.activation_problem is not None:
+        view["ocsp_verify_before_activation_error"] = record.activation_problem
+    return view
+
+
+def _status_problem(server: SecurityServer, certificate: x509.Certificate) -> OcspError | None:
+    """Why a certificate mustn't be activated, by its status now; None if it may be."""
+    parameters = server.api_configuration()
+    try:
+        server.statuses.fetch(certificate, parameters)
+        server.statuses.require_good(certificate, server.statuses.own(certificate), parameters)
+    except OcspError as error:
+        return error
+    return None
 
 
 def _key_view(server: SecurityServer, key: KeyRecord) -> dict[str, Any]:
@@ -456,8 +470,10 @@ def import_certificate(server: Security, content: RawBody, principal: KeyMaker) 
     if key.usage != usage:
         raise bad_request("cert_wrong_usage")
     owner = server.initialized_id().owner
+    problem = None
     if usage is Usage.SIGNING:
         owner = _signing_owner(server, certificate)
+        problem = _status_problem(server, certificate)
     with server.store.transaction():
         if server.store.get(CertificateRecord, fingerprint(certificate)) is not None:
             raise conflict("certificate_already_exists")
@@ -468,8 +484,9 @@ def import_certificate(server: Security, content: RawBody, principal: KeyMaker) 
             owner=str(owner),
             certificate=encode(certificate),
             status=(CertificateStatus.REGISTERED if usage is Usage.SIGNING else CertificateStatus.SAVED),
-            # Activated at once only if it is for signing, as in X-Road.
-            active=usage is Usage.SIGNING,
+            # Activated at once only if it is for signing and its status is good, as in X-Road.
+            active=usage is Usage.SIGNING and problem is None,
+            activation_problem=None if problem is None else problem.detail,
         )
         server.store.put(record)
         for csr in server.store.all(CsrRecord, f"{key.id}:"):
@@ -541,10 +558,15 @@ def _checked(server: SecurityServer, hash_: str, action: str, principal: Princip
 
 @routes.put("/token-certificates/{hash_}/activate", status_code=204)
 def activate_certificate(server: Security, hash_: str, principal: KeyMaker) -> None:
-    """Use a certificate."""
+    """Use a certificate, if its status is good."""
+    record = _checked(server, hash_, "ACTIVATE", principal)
+    problem = _status_problem(server, decode(record.certificate))
     with server.store.transaction():
         record = _checked(server, hash_, "ACTIVATE", principal)
-        server.store.put(record.having(active=True))
+        told = None if problem is None else problem.detail
+        server.store.put(record.having(active=problem is None, activation_problem=told))
+    if problem is not None:
+        raise internal_error(problem.code, problem.detail)
 
 
 @routes.put("/token-certificates/{hash_}/disable", status_code=204)

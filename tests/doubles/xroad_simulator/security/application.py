@@ -16,12 +16,15 @@ from xroad_simulator.security import (
     api_services,
     api_system,
     api_tokens,
+    certificate_status,
     configuration_client,
+    time_stamping,
 )
 from xroad_simulator.security.health import HealthApplication
 from xroad_simulator.security.message_client import ClientApplication
 from xroad_simulator.security.message_server import MessageApplication
 from xroad_simulator.security.server import SecurityServer
+from xroad_simulator.security.status_listener import StatusApplication
 from xroad_simulator.security.transport import Transport
 from xroad_simulator.settings import EVERYWHERE, SecuritySettings
 
@@ -90,11 +93,14 @@ def assemble(
             transport.listening,
         ),
     ]
+    listeners.append(Listener(StatusApplication(server), address, listening.port(settings.ocsp_port)))
     if settings.health_check_port:
         port = listening.port(settings.health_check_port)
         listeners.append(Listener(HealthApplication(server), address, port))
     tasks: list[Callable[[], Coroutine[Any, Any, None]]] = [
         lambda: configuration_client.keep_updating(server),
+        lambda: certificate_status.keep_fresh(server),
+        lambda: time_stamping.keep_stamping(server),
         lambda: keep_transport_fresh(transport),
         lambda: keep_certificates_fresh([admin_tls, client_tls]),
     ]

@@ -6,6 +6,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from xroad_simulator.global_configuration import ConfigurationError
+from xroad_simulator.security.records import Usage
 from xroad_simulator.security.server import SecurityServer
 from xroad_simulator.security.transport import authentication_certificate
 
@@ -25,6 +26,9 @@ class HealthApplication:
         if not self._server.token.is_logged_in:
             return "Authentication key is not available: the token is logged out"
         if authentication_certificate(self._server) is None:
+            owner = self._server.owner
+            if owner is not None and self._server.active_certificates(Usage.AUTHENTICATION, owner):
+                return "Authentication key OCSP response is not good"
             return "No certificate chain available for the authentication key"
         return None
 

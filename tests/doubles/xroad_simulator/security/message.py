@@ -1,8 +1,9 @@
 """A message between security servers: its parts, its signature, its faults.
 
-A message is multipart/mixed: the REST request or response line with headers, the body if there is
-one, the signature last (pr-messtransp). X-Road's signature is XAdES; this one is a plain signature
-over the hashes of the parts, with the signer's certificate beside it.
+A message is multipart/mixed: in a request first the status of the sending server's certificate, then
+the REST request or response line with headers, the body if there is one, the signature last
+(pr-messtransp). X-Road's signature is XAdES; this one is a plain signature over the hashes of the
+parts, with the signer's certificate and the status of that beside it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from xroad_simulator import software_token
 from xroad_simulator.certificates import decode, encode
 from xroad_simulator.identifiers import ClientId, ServerId, ServiceId
+from xroad_simulator.ocsp import RESPONSE_TYPE as STATUS
 from xroad_simulator.software_token import PrivateKey
 
 SOAP, REST_REQUEST, REST_RESPONSE, REST_BODY, SIGNATURE = (
@@ -220,11 +222,19 @@ class Signature:
 
     certificate: x509.Certificate
     value: bytes
+    status: bytes | None = None
+    """The OCSP response about the certificate when it signed."""
 
     @classmethod
-    def make(cls, certificate: x509.Certificate, key: PrivateKey, parts: Sequence[bytes]) -> Signature:
+    def make(
+        cls,
+        certificate: x509.Certificate,
+        key: PrivateKey,
+        parts: Sequence[bytes],
+        status: bytes | None = None,
+    ) -> Signature:
         """Sign the parts."""
-        return cls(certificate, software_token.sign(key, _manifest(parts)))
+        return cls(certificate, software_token.sign(key, _manifest(parts)), status)
 
     def verify(self, parts: Sequence[bytes]) -> None:
         """InvalidSignature if these aren't the parts that were signed."""
@@ -232,20 +242,26 @@ class Signature:
 
     def encode(self) -> bytes:
         """The signature part."""
-        return json.dumps(
-            {
-                "certificate": encode(self.certificate),
-                "signature": base64.b64encode(self.value).decode(),
-                "algorithm": "sha512",
-            }
-        ).encode()
+        content = {
+            "certificate": encode(self.certificate),
+            "signature": base64.b64encode(self.value).decode(),
+            "algorithm": "sha512",
+        }
+        if self.status is not None:
+            content["ocsp_response"] = base64.b64encode(self.status).decode()
+        return json.dumps(content).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Signature:
         """Inverse of `encode`; ValueError if it isn't a signature."""
         try:
             content = json.loads(data)
-            return cls(decode(content["certificate"]), base64.b64decode(content["signature"]))
+            status = content.get("ocsp_response")
+            return cls(
+                decode(content["certificate"]),
+                base64.b64decode(content["signature"]),
+                None if status is None else base64.b64decode(status),
+            )
         except (KeyError, TypeError) as error:
             raise ValueError("not a signature") from error
 
@@ -262,6 +278,8 @@ class Envelope:
     head: bytes
     body: bytes
     signature: Signature
+    sender_status: bytes | None = None
+    """The OCSP response about the authentication certificate of the server that sends a request."""
 
     @classmethod
     def seal(
@@ -271,9 +289,10 @@ class Envelope:
         body: bytes,
         certificate: x509.Certificate,
         key: PrivateKey,
+        status: bytes | None = None,
     ) -> Envelope:
-        """Sign head and body."""
-        return cls(content_type, head, body, Signature.make(certificate, key, cls._parts(head, body)))
+        """Sign head and body; `status` is the OCSP response about the signer's certificate."""
+        return cls(content_type, head, body, Signature.make(certificate, key, cls._parts(head, body), status))
 
     @staticmethod
     def _parts(head: bytes, body: bytes) -> list[bytes]:
@@ -286,7 +305,8 @@ class Envelope:
     def encode(self) -> tuple[str, bytes]:
         """Content type and content of the multipart document."""
         boundary = f"xroad{secrets.token_hex(12)}"
-        parts = [(self.content_type, self.head)]
+        parts = [] if self.sender_status is None else [(STATUS, self.sender_status)]
+        parts.append((self.content_type, self.head))
         if self.body:
             parts.append((REST_BODY, self.body))
         parts.append((SIGNATURE, self.signature.encode()))
@@ -311,10 +331,11 @@ class Envelope:
             if not separator:
                 raise ValueError("a part has no header")
             parts.append((header.decode().strip().removeprefix("content-type:"), data))
+        status = parts.pop(0)[1] if parts and parts[0][0] == STATUS else None
         if len(parts) not in (2, 3) or parts[-1][0] != SIGNATURE:
             raise ValueError("the parts aren't those of a message")
         body = parts[1][1] if len(parts) == 3 else b""
-        return cls(parts[0][0], parts[0][1], body, Signature.decode(parts[-1][1]))
+        return cls(parts[0][0], parts[0][1], body, Signature.decode(parts[-1][1]), status)
 
 
 __all__ = [

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 import uuid
+from dataclasses import replace
 from http import HTTPStatus
 
 from cryptography.exceptions import InvalidSignature
@@ -27,6 +28,8 @@ from xroad_simulator.global_configuration import ConfigurationError, Parameters
 from xroad_simulator.identifiers import ClientId, ServerId, ServiceId
 from xroad_simulator.listeners import PEER_CERTIFICATE
 from xroad_simulator.management_protocol import ManagementError
+from xroad_simulator.ocsp import OcspError
+from xroad_simulator.security.certificate_status import ask_peer
 from xroad_simulator.security.message import (
     REST_RESPONSE,
     Envelope,
@@ -44,7 +47,7 @@ from xroad_simulator.security.records import (
     Usage,
 )
 from xroad_simulator.security.server import SecurityServer
-from xroad_simulator.security.transport import Connection, Transport, check_peer
+from xroad_simulator.security.transport import Connection, Transport, authentication_certificate, check_peer
 from xroad_simulator.software_token import TokenLoggedOutError
 
 _LOG = logging.getLogger(__name__)
@@ -72,6 +75,9 @@ async def send(server: SecurityServer, transport: Transport, request: Request) -
             "Security server has no valid authentication certificate",
         )
     log = MessageLog(server)
+    own = authentication_certificate(server)
+    if own is not None:
+        envelope = replace(envelope, sender_status=server.statuses.own(decode(own.certificate)))
     log.write(Side.CONSUMER, request, envelope, is_response=False)
     try:
         connection = await Connection.open(addresses, context)
@@ -83,7 +89,9 @@ async def send(server: SecurityServer, transport: Transport, request: Request) -
             f"Could not connect to any target host ({', '.join(h for h, _ in addresses)}): {error}",
         ) from error
     try:
-        peers = check_peer(server, connection.peer_certificate, "ClientProxy")
+        peer = connection.peer_certificate
+        status_of_peer = None if peer is None else await _peer_status(server, connection, peer)
+        peers = check_peer(server, peer, status_of_peer, "ClientProxy")
         _check_provider(parameters, request.service.client, peers)
         content_type, body = envelope.encode()
         status, answer_type, answer = await asyncio.wait_for(
@@ -100,6 +108,10 @@ async def send(server: SecurityServer, transport: Transport, request: Request) -
     return Response.parse(sealed.head, sealed.body)
 
 
+async def _peer_status(server: SecurityServer, connection: Connection, peer: bytes) -> bytes | None:
+    return await ask_peer(server, connection.peer_address, parse_certificate(peer))
+
+
 def _seal(server: SecurityServer, request: Request) -> Envelope:
     record = server.active_certificate(Usage.SIGNING, request.client)
     if record is None:
@@ -112,7 +124,8 @@ def _seal(server: SecurityServer, request: Request) -> Envelope:
     except TokenLoggedOutError as error:
         raise MessageError(f"{_SIDE}.TokenNotActive", "The token is logged out") from error
     certificate = decode(record.certificate)
-    return Envelope.seal(request.content_type, request.head(), request.body, certificate, key)
+    status = server.statuses.own(certificate)
+    return Envelope.seal(request.content_type, request.head(), request.body, certificate, key, status)
 
 
 def _addresses(server: SecurityServer, parameters: Parameters, request: Request) -> list[tuple[str, int]]:
@@ -164,13 +177,16 @@ def _open(server: SecurityServer, request: Request, status: int, content_type: s
 
 
 def check_signature(server: SecurityServer, sealed: Envelope, signer: ClientId, side: str) -> None:
-    """MessageError unless a member's certificate of an approved CA signed the message."""
+    """MessageError unless a member's certificate of an approved CA, with a good status, signed the message."""
     certificate = sealed.signature.certificate
     try:
         sealed.verify()
         if not is_signing(certificate) or not server.is_issued_by_approved(certificate):
             raise MessageError(f"{side}.InvalidSignatureValue", "Signing certificate is not of an approved CA")
+        server.require_good(certificate, sealed.signature.status)
         member = signing_member(certificate, signer.instance)
+    except OcspError as error:
+        raise MessageError(f"{side}.InvalidSignatureValue", error.detail) from error
     except InvalidSignature as error:
         raise MessageError(f"{side}.InvalidSignatureValue", "Signature does not match the message") from error
     except CertificateError as error:

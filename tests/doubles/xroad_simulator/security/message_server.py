@@ -71,9 +71,13 @@ class MessageApplication:
         await answer(scope, receive, send)
 
     async def _answer(self, http: HttpRequest) -> tuple[str, bytes]:
-        peers = check_peer(self._server, http.scope.get(PEER_CERTIFICATE), "ServerProxy")
         try:
             sealed = Envelope.decode(http.headers.get("content-type", ""), await http.body())
+        except ValueError as error:
+            raise MessageError(f"{_SIDE}.InvalidMessage", str(error)) from error
+        shown = http.scope.get(PEER_CERTIFICATE)
+        peers = check_peer(self._server, shown, sealed.sender_status, "ServerProxy")
+        try:
             request = Request.parse(sealed.content_type, sealed.head, sealed.body)
         except ValueError as error:
             raise MessageError(f"{_SIDE}.InvalidMessage", str(error)) from error
@@ -173,7 +177,9 @@ class MessageApplication:
             key = self._server.private_key(record)
         except TokenLoggedOutError as error:
             raise MessageError(f"{_SIDE}.TokenNotActive", "The token is logged out") from error
-        return Envelope.seal(REST_RESPONSE, response.head(), response.body, decode(record.certificate), key)
+        certificate = decode(record.certificate)
+        status = self._server.statuses.own(certificate)
+        return Envelope.seal(REST_RESPONSE, response.head(), response.body, certificate, key, status)
 
 
 def _system_trust() -> ssl.SSLContext:

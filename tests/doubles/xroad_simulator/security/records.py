@@ -101,6 +101,8 @@ class CertificateRecord(Record):
     certificate: str
     status: CertificateStatus
     active: bool
+    activation_problem: str | None = None
+    """Why its status kept it from being activated."""
 
     @property
     def key(self) -> str:

@@ -23,6 +23,9 @@ from xroad_simulator.global_configuration import (
     Parameters,
 )
 from xroad_simulator.identifiers import ClientId, ServerId, ServiceId
+from xroad_simulator.ocsp import Status
+from xroad_simulator.security.certificate_status import CertificateStatuses
+from xroad_simulator.security.contacts import StampingState
 from xroad_simulator.security.records import (
     AccessRightRecord,
     AnchorRecord,
@@ -74,6 +77,8 @@ class SecurityServer:
             settings.key_management_whitelist,
             settings.regular_whitelist,
         )
+        self.statuses = CertificateStatuses(self.store)
+        self.stamping = StampingState()
         self.last_problem: ConfigurationError | None = None
         """Why the last fetch of the configuration failed, None if it didn't."""
         self._information_systems: ssl.SSLContext | None = None
@@ -237,18 +242,33 @@ class SecurityServer:
         authorities = self.configuration().authorities()
         return is_current(certificate) and issuer_among(certificate, authorities) is not None
 
+    def active_certificates(self, usage: Usage, owner: ClientId) -> list[CertificateRecord]:
+        """A member's certificates that are active and valid, whatever their status."""
+        return [
+            record
+            for record in self.store.all(CertificateRecord)
+            if record.usage is usage
+            and record.active
+            and record.status is CertificateStatus.REGISTERED
+            and record.owner == str(owner.member)
+            and is_current(decode(record.certificate))
+        ]
+
     def active_certificate(self, usage: Usage, owner: ClientId) -> CertificateRecord | None:
-        """The certificate in use for a member, None without one."""
-        for record in self.store.all(CertificateRecord):
-            if (
-                record.usage is usage
-                and record.active
-                and record.status is CertificateStatus.REGISTERED
-                and record.owner == str(owner.member)
-                and is_current(decode(record.certificate))
-            ):
+        """The certificate in use for a member: one whose status is good, None without one."""
+        for record in self.active_certificates(usage, owner):
+            if self.status(decode(record.certificate)) is Status.GOOD:
                 return record
         return None
+
+    def status(self, certificate: x509.Certificate) -> Status:
+        """The status of an own certificate, as far as it is known."""
+        parameters = self.last_configuration()
+        return Status.GOOD if parameters is None else self.statuses.status(certificate, parameters)
+
+    def require_good(self, certificate: x509.Certificate, answer: bytes | None) -> None:
+        """OcspError unless `answer` shows that somebody else's certificate is good."""
+        self.statuses.require_good(certificate, answer, self.configuration())
 
     def private_key(self, record: CertificateRecord) -> PrivateKey:
         """The key of a certificate; TokenLoggedOutError without a PIN."""

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from xroad_simulator.certificates import decode, der, encode, is_authentication, parse_certificate
 from xroad_simulator.global_configuration import ConfigurationError, Parameters
+from xroad_simulator.ocsp import OcspError
 from xroad_simulator.security.message import MessageError
 from xroad_simulator.security.records import CertificateRecord, Usage
 from xroad_simulator.security.server import SecurityServer
@@ -106,10 +107,11 @@ def servers_with_certificate(parameters: Parameters, certificate: bytes) -> list
     ]
 
 
-def check_peer(server: SecurityServer, certificate: bytes | None, side: str) -> list[str]:
+def check_peer(server: SecurityServer, certificate: bytes | None, status: bytes | None, side: str) -> list[str]:
     """Identifiers of the peer's server; MessageError if the peer's certificate isn't good.
 
-    `side` is `ClientProxy` or `ServerProxy`: who is checking.
+    `status` is the OCSP response that the peer showed; `side` is who is checking: `ClientProxy` or
+    `ServerProxy`.
     """
     failed = f"Server.{side}.SslAuthenticationFailed"
     if certificate is None:
@@ -117,6 +119,10 @@ def check_peer(server: SecurityServer, certificate: bytes | None, side: str) -> 
     parsed = parse_certificate(certificate)
     if not is_authentication(parsed) or not server.is_issued_by_approved(parsed):
         raise MessageError(failed, "Peer certificate is not issued by an approved CA")
+    try:
+        server.require_good(parsed, status)
+    except OcspError as error:
+        raise MessageError(failed, error.detail) from error
     identifiers = servers_with_certificate(server.configuration(), certificate)
     if not identifiers:
         raise MessageError(failed, "Peer certificate is not registered to any security server")
@@ -160,6 +166,12 @@ class Connection:
         tls = self._writer.get_extra_info("ssl_object")
         certificate: bytes | None = None if tls is None else tls.getpeercert(binary_form=True)
         return certificate
+
+    @property
+    def peer_address(self) -> str:
+        """Which of the addresses answered."""
+        address: str = self._writer.get_extra_info("peername")[0]
+        return address
 
     async def post(self, host: str, content_type: str, body: bytes) -> tuple[int, str, bytes]:
         """Status, content type and body of the answer."""

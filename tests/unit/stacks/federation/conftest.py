@@ -57,6 +57,7 @@ def declaration(simulation: Simulation) -> FederationArgs:
             "owner": f"TEST:GOV:{owner}",
             "owner_name": members[owner],
             "country": "BJ",
+            "timestamping": [simulation.trust.stamps_url],
             **rest,
         }
 
@@ -89,7 +90,8 @@ def declaration(simulation: Simulation) -> FederationArgs:
                     for code, name in members.items()
                 ],
                 "management_provider": "TEST:GOV:DIGITAL:MANAGEMENT",
-                "certification": {"name": "trust-services"},
+                "certification": {"name": "trust-services", "ocsp_responders": [simulation.trust.url]},
+                "timestamping": [{"url": simulation.trust.stamps_url, "host": "timestamp1"}],
             },
             "security_servers": [
                 server(

@@ -9,8 +9,10 @@ import pytest
 
 from federation_rig.simulation import PASSWORD, PIN, Simulation
 from federation_rig.stack import Stack
+from federation_rig.trust_services import rsa_key
 from stacks.federation.access import access_changes, recorded_rights
 from stacks.federation.arguments import FederationArgs
+from stacks.providers.xroad.resources.certification_service import fingerprint
 
 pytestmark = pytest.mark.engine
 
@@ -68,6 +70,46 @@ def test_a_federation_is_made_kept_and_pruned(
     assert stack.writes() == []
     assert stack.run("up").get("delete") == 1
     assert holders(simulation) == []
+
+
+def test_status_and_time_stamps_are_registered_renewed_and_pruned(
+    simulation: Simulation, stack: Stack, declaration: FederationArgs
+) -> None:
+    """Servers have certificates with a good status; a renewed time-stamping certificate is one update."""
+    stack.declare(declaration)
+    stack.run("up")
+    trust = simulation.trust
+    (authority,) = simulation.call("central", "GET", "/certification-services").json()
+    path = f"/certification-services/{authority['id']}/ocsp-responders"
+    responders = simulation.call("central", "GET", path).json()
+    assert [(item["url"], item["has_certificate"]) for item in responders] == [(trust.url, False)]
+    for name in ("ss-portal", "ss-civil"):
+        (token,) = simulation.call(name, "GET", "/tokens").json()
+        statuses = [item["ocsp_status"] for key in token["keys"] for item in key["certificates"]]
+        assert statuses == ["OCSP_RESPONSE_GOOD"] * 2
+        used = simulation.call(name, "GET", "/system/timestamping-services").json()
+        assert [item["url"] for item in used] == [trust.stamps_url]
+
+    before = approved_stamps(simulation)
+    trust.stamp_with(rsa_key("renewed"))
+    simulation.publish_stamp_certificate()
+    assert stack.run("up").get("update") == 1
+    assert approved_stamps(simulation) == [(trust.stamps_url, fingerprint(trust.stamp_pem))]
+    assert approved_stamps(simulation) != before
+    assert set(stack.run("up")) == {"same"}
+
+    servers = tuple(item.model_copy(update={"timestamping": ()}) for item in declaration.security_servers)
+    instance = declaration.instance.model_copy(update={"timestamping": ()})
+    stack.declare(declaration.model_copy(update={"security_servers": servers, "instance": instance}))
+    stack.run("up")
+    assert approved_stamps(simulation) == []
+    for name in ("ss-portal", "ss-civil"):
+        assert simulation.call(name, "GET", "/system/timestamping-services").json() == []
+
+
+def approved_stamps(simulation: Simulation) -> list[tuple[str, str]]:
+    found = simulation.call("central", "GET", "/timestamping-services").json()
+    return [(item["url"], item["certificate"]["hash"].replace(":", "").upper()) for item in found]
 
 
 def test_a_killed_up_is_taken_up_again_and_a_destroyed_federation_returns(

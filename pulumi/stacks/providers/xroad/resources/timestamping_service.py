@@ -33,8 +33,7 @@ class TimestampingServiceKind(Kind[TimestampingServiceInputs]):
     """Approves time-stamping services by address and certificate; the API would take one twice.
 
     A renewed certificate is approved first; the earlier one goes when every security server knows the new one.
-    So there is always one that both a server and the authority have, as long as the authority changes over in
-    between, or has the same key as before: X-Road finds the certificate by its key's identifier as well.
+    So stamps of both are verified while the authority changes over.
     """
 
     inputs = TimestampingServiceInputs

@@ -1,0 +1,235 @@
+"""A federation whose certificates' status is asked for and whose messages are time-stamped."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.x509 import ocsp
+
+from federation_rig.trust_services import rsa_key
+from xroad_simulator import time_stamps
+from xroad_simulator.security.message import Signature
+
+if TYPE_CHECKING:
+    from tests.unit.xroad_simulator.conftest import Federation, Server
+
+DEADLINE_SECONDS = 60
+
+
+@pytest.fixture(autouse=True)
+def working(federation: Federation) -> Iterator[None]:
+    """A federation that works before each test and after it."""
+    federation.give()
+    until(lambda: federation.message().status_code == 200)
+    yield
+    trust = federation.trust
+    trust.revoked.clear()
+    trust.unknown.clear()
+    trust.away.clear()
+    until(lambda: federation.message().status_code == 200)
+
+
+def until(reached: Any) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def certificates(federation: Federation, name: str, usage: str) -> list[dict[str, Any]]:
+    (token,) = federation.apis[name].ask("GET", "/tokens")
+    return [item for key in token["keys"] if key["usage"] == usage for item in key["certificates"]]
+
+
+def serial(federation: Federation, name: str, usage: str) -> int:
+    return int(certificates(federation, name, usage)[0]["certificate_details"]["serial"])
+
+
+def error(federation: Federation) -> str:
+    return federation.message().headers.get("X-Road-Error", "")
+
+
+def rows(server: Server, query: str) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(server.state / "security.db", timeout=10) as database:
+        return database.execute(query).fetchall()
+
+
+def test_own_certificates_are_asked_for_and_good(federation: Federation) -> None:
+    """By SHA-1 and without a nonce; the admin API and the diagnostics tell."""
+    asked = [ocsp.load_der_ocsp_request(request) for request in federation.trust.asked]
+
+    for name in ("management", "civil"):
+        for usage in ("AUTHENTICATION", "SIGNING"):
+            assert serial(federation, name, usage) in {request.serial_number for request in asked}
+            assert certificates(federation, name, usage)[0]["ocsp_status"] == "OCSP_RESPONSE_GOOD"
+        told = federation.apis[name].ask("GET", "/diagnostics/ocsp-responders")
+        (responder,) = [item for service in told for item in service["ocsp_responders"]]
+        assert (responder["url"], responder["status_class"]) == (federation.trust.url, "OK")
+    assert {request.hash_algorithm.name for request in asked} == {"sha1"}
+    assert all(not list(request.extensions) for request in asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "usage", "refused"),
+    [
+        ("management", "SIGNING", "Server.ClientProxy.CannotCreateSignature"),
+        ("civil", "SIGNING", "Server.ServerProxy.CannotCreateSignature"),
+        ("management", "AUTHENTICATION", "Server.ClientProxy.SslAuthenticationFailed"),
+    ],
+)
+def test_a_revoked_certificate_is_not_used(federation: Federation, name: str, usage: str, refused: str) -> None:
+    """From the next answer on, which comes by itself."""
+    federation.trust.revoked[serial(federation, name, usage)] = datetime.now(UTC)
+    until(lambda: error(federation) == refused)
+    assert certificates(federation, name, usage)[0]["ocsp_status"] == "OCSP_RESPONSE_REVOKED"
+
+
+def test_a_server_without_a_good_authentication_certificate_is_unhealthy(federation: Federation) -> None:
+    """The load balancer's question tells why."""
+    federation.trust.revoked[serial(federation, "civil", "AUTHENTICATION")] = datetime.now(UTC)
+
+    def told() -> bool:
+        answer = httpx.get(federation.civil.port(5588), trust_env=False)
+        return (answer.status_code, answer.text) == (500, "Authentication key OCSP response is not good")
+
+    until(told)
+
+
+def test_messages_pass_while_the_responder_is_away(federation: Federation) -> None:
+    """The last answers are good for their time; the diagnostics tell that there are no new ones."""
+    federation.trust.away.add("/")
+
+    def failing() -> bool:
+        told = federation.apis["civil"].ask("GET", "/diagnostics/ocsp-responders")
+        return any(item["status_class"] == "FAIL" for service in told for item in service["ocsp_responders"])
+
+    until(failing)
+    assert federation.message().status_code == 200
+
+
+def test_a_certificate_without_a_known_status_is_not_activated(federation: Federation) -> None:
+    """A new signing certificate waits for its status; then it can be activated."""
+    api = federation.apis["civil"]
+    federation.trust.away.add("/")
+    hash_ = federation.make_certificate("civil", "SIGNING", "TEST:GOV:CIVIL")
+    found = api.ask("GET", f"/token-certificates/{hash_}")
+    assert found["active"] is False
+    assert "OCSP responder" in found["ocsp_verify_before_activation_error"]
+
+    refused = api.call("PUT", f"/token-certificates/{hash_}/activate")
+    assert refused.status_code == 500
+    assert "OCSP" in str(refused.json()["error"]["metadata"])
+    assert api.ask("GET", f"/token-certificates/{hash_}")["active"] is False
+
+    federation.trust.away.clear()
+    assert api.call("PUT", f"/token-certificates/{hash_}/activate").status_code == 204
+    found = api.ask("GET", f"/token-certificates/{hash_}")
+    assert (found["active"], found["ocsp_status"]) == (True, "OCSP_RESPONSE_GOOD")
+    assert "ocsp_verify_before_activation_error" not in found
+    api.ask("PUT", f"/token-certificates/{hash_}/disable")
+    api.ask("DELETE", f"/token-certificates/{hash_}")
+
+
+def test_a_server_shows_the_status_of_its_own_certificates(federation: Federation) -> None:
+    """On port 5577, over plain HTTP; of others it knows nothing."""
+    (authentication,) = certificates(federation, "civil", "AUTHENTICATION")
+    address = federation.civil.port(5577)
+    shown = httpx.get(f"{address}/?cert={authentication['certificate_details']['hash']}", trust_env=False)
+
+    assert shown.headers["content-type"] == "application/ocsp-response"
+    answer = ocsp.load_der_ocsp_response(shown.content)
+    assert answer.certificate_status is ocsp.OCSPCertStatus.GOOD
+    assert httpx.get(f"{address}/?cert=00", trust_env=False).status_code == 404
+
+
+def test_a_message_carries_the_status_of_its_signer(federation: Federation) -> None:
+    """So that the log proves later that the certificate was good when it signed."""
+    federation.message("/1", headers={"X-Road-Id": "with-status"})
+    for server in (federation.management, federation.civil):
+        found = rows(server, "SELECT signature FROM message_log WHERE message_id = 'with-status'")
+        assert len(found) == 2
+        for (encoded,) in found:
+            status = Signature.decode(encoded).status
+            assert status is not None
+            assert ocsp.load_der_ocsp_response(status).certificate_status is ocsp.OCSPCertStatus.GOOD
+
+
+def test_the_log_is_time_stamped_in_batches(federation: Federation) -> None:
+    """Each record's signature is under a time stamp of the approved service."""
+    federation.message("/2", headers={"X-Road-Id": "stamped"})
+    waiting = "SELECT count(*) FROM message_log WHERE time_stamp IS NULL"
+    until(lambda: rows(federation.civil, waiting) == [(0,)])
+
+    found = rows(
+        federation.civil,
+        "SELECT m.signature, s.manifest, s.token "
+        "FROM message_log m JOIN time_stamp s ON s.number = m.time_stamp WHERE m.message_id = 'stamped'",
+    )
+    assert len(found) == 2
+    for signature, manifest, token in found:
+        digests = [manifest[start : start + 64] for start in range(0, len(manifest), 64)]
+        assert hashlib.sha512(signature).digest() in digests
+        approved = [federation.trust.stamp_certificate]
+        assert time_stamps.verify(token, hashlib.sha512(manifest).digest(), approved)
+
+
+def test_messages_pass_for_a_while_without_time_stamps(federation: Federation) -> None:
+    """Then no more (`acceptable-timestamp-failure-period`); once it works again everything is stamped."""
+    federation.trust.away.add("/stamps")
+    assert federation.message().status_code == 200
+    until(lambda: error(federation) == "Server.ClientProxy.mlog.timestamper_failed")
+    (told,) = federation.apis["management"].ask("GET", "/diagnostics/timestamping-services")
+    assert told["status_class"] == "FAIL"
+
+    federation.trust.away.clear()
+    until(lambda: federation.message().status_code == 200)
+    waiting = "SELECT count(*) FROM message_log WHERE time_stamp IS NULL"
+    until(lambda: rows(federation.management, waiting) == [(0,)])
+
+
+@pytest.mark.parametrize(("name", "place"), [("management", "ClientProxy"), ("civil", "ServerProxy")])
+def test_a_server_without_a_time_stamping_service_refuses(
+    federation: Federation, name: str, place: str
+) -> None:
+    """Told by the side that lacks it; to the caller also when that is its peer."""
+    api = federation.apis[name]
+    (used,) = api.ask("GET", "/system/timestamping-services")
+    api.ask("POST", "/system/timestamping-services/delete", json=used)
+    try:
+        assert error(federation) == f"Server.{place}.mlog.no_timestamping_provider_found"
+    finally:
+        api.ask("POST", "/system/timestamping-services", json=used)
+
+
+def test_a_renewed_time_stamping_certificate_works_once_it_is_approved(federation: Federation) -> None:
+    """Beside the earlier one, under the same name and address; then that one may go."""
+    trust, center = federation.trust, federation.center
+    (before,) = center.ask("GET", "/timestamping-services")
+    trust.stamp_with(rsa_key("renewed"))
+
+    def status() -> str:
+        federation.message()
+        (told,) = federation.apis["management"].ask("GET", "/diagnostics/timestamping-services")
+        found: str = told["status_class"]
+        return found
+
+    until(lambda: status() == "FAIL")
+    center.ask(
+        "POST",
+        "/timestamping-services",
+        data={"url": trust.stamps_url, "cost_type": "FREE"},
+        files={"certificate": ("tsa.pem", trust.stamp_pem)},
+    )
+    until(lambda: status() == "OK")
+    center.ask("DELETE", f"/timestamping-services/{before['id']}")
+    time.sleep(3)
+    assert status() == "OK"
+    assert x509.load_pem_x509_certificate(trust.stamp_pem) == trust.stamp_certificate
