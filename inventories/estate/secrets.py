@@ -54,8 +54,6 @@ def api_key(host: str) -> str:
 STANDING = (
     Secret(name="trust-services-pin", description="Opens the trust services CA's token"),
     Secret(name="trust-services-officer-pin", description="Initializes the trust services CA's token"),
-    Secret(name="trust-services-authentication", description="Orders X-Road authentication certificates"),
-    Secret(name="trust-services-signing", description="Orders X-Road signing certificates"),
     Secret(name="trust-services-federation", description="Orders X-Road certificates for the federation"),
     Secret(name="trust-services-status", description="Orders the certificate of the OCSP answers' signer"),
     Secret(name="trust-services-officer", description="Decides about orders and revokes certificates"),

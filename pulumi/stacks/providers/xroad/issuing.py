@@ -181,8 +181,8 @@ _ANOTHER_REQUEST = (
 )
 
 _NEXT = {
-    401: "its token isn't known there: apply the stage `trust` again",
-    403: "its token may not order there: apply the stage `trust` again",
+    401: "its token isn't known there: apply the stage `trust-services` again",
+    403: "its token may not order there: apply the stage `trust-services` again",
 }
 """What to do where the API doesn't say so itself, or says what only its own operators could do."""
 

@@ -107,10 +107,12 @@ def timestamping_certificate(host: str) -> str:
     except OSError as error:
         raise ProviderError(
             f"the certificate of the time-stamping authority on {host} can't be read from {path}: "
-            f"{error.strerror}; next: apply the stage `trust`, which fetches it"
+            f"{error.strerror}; next: apply the stage `trust-services`, which fetches it"
         ) from None
     except ValueError:
-        raise ProviderError(f"{path} isn't a certificate in PEM; next: apply the stage `trust` again") from None
+        raise ProviderError(
+            f"{path} isn't a certificate in PEM; next: apply the stage `trust-services` again"
+        ) from None
     return certificate.public_bytes(Encoding.PEM).decode()
 
 

@@ -130,7 +130,7 @@ def test_what_the_authority_refuses(place: Place, holder: Memory) -> None:
 
 def test_a_token_that_nobody_has(place: Place, holder: Memory) -> None:
     """401, with what to apply again."""
-    with pytest.raises(ProviderError, match=r"answered 401: .*apply the stage `trust` again"):
+    with pytest.raises(ProviderError, match=r"answered 401: .*apply the stage `trust-services` again"):
         ordering(place, holder, lambda client: client.sign(an_order("signing")), token="x" * 40)
 
 

@@ -445,7 +445,7 @@ def test_a_certificate_that_isnt_there_is_told(
     told = done(site, refusal)
     assert "timestamp1" in told
     assert f"{tmp_path}/timestamp1.crt" in told
-    assert "apply the stage `trust`" in told
+    assert "apply the stage `trust-services`" in told
     (tmp_path / "timestamp1.crt").write_text("nothing", encoding="utf-8")
     assert "isn't a certificate in PEM" in done(site, refusal)
 
