@@ -1,8 +1,9 @@
 """The key of an issuing authority on its host, and what the authority asks of the root.
 
-`python -m trust_services.authority --config FILE` makes the token and the key where they are missing. Where
-there is no certificate of that key, or too little of its life is left, it writes a request for the root's
-ceremony. It prints what it found as JSON. Run by the account of the service that signs with the key.
+`python -m trust_services.authority --config FILE` makes the key where it is missing, in a token that it
+initializes, or in a file. Where there is no certificate of that key, or too little of its life is left, it
+writes a request for the root's ceremony. It prints what it found as JSON. Run by the account of the service
+that signs with the key.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from pydantic import BaseModel, ConfigDict
 
-from trust_services import settings_file
+from trust_services import key_file, settings_file
 from trust_services.ceremony import requests
 from trust_services.ceremony.agenda import authority_name
 from trust_services.ceremony.requests import Content
@@ -29,7 +32,7 @@ from trust_services.token import Token, TokenPlace
 
 
 class Settings(BaseModel):
-    """What the program is told."""
+    """What the program is told, wherever the key is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,13 +42,6 @@ class Settings(BaseModel):
     organization: str
     common_name: str
     key: Literal["rsa-3072", "rsa-4096", "ec-p256", "ec-p384"]
-    label: str
-    """Of the key in the token."""
-    library: str
-    token: str
-    slot: int | None = None
-    pin_file: Path
-    officer_pin_file: Path
     certificate: Path
     """Where the certificate lies once the root has issued it."""
     requests: Path
@@ -54,6 +50,24 @@ class Settings(BaseModel):
     def subject(self) -> x509.Name:
         """The authority's name, which must be the agenda's."""
         return authority_name(self.country, self.organization, self.common_name)
+
+
+class InToken(Settings):
+    """The key is in a token."""
+
+    label: str
+    """Of the key in the token."""
+    library: str
+    token: str
+    slot: int | None = None
+    pin_file: Path
+    officer_pin_file: Path
+
+
+class InFile(Settings):
+    """The key is in a file, as its user can't use a token."""
+
+    key_file: Path
 
 
 class State(BaseModel):
@@ -66,26 +80,96 @@ class State(BaseModel):
     """The request that waits for a ceremony."""
 
 
-def ensure(settings: Settings, now: datetime, *, dry: bool = False) -> State:
+def read(path: Path) -> InToken | InFile:
+    """The settings in a file. Refusal that names file, key and value if something is wrong."""
+    try:
+        in_file = "key_file" in json.loads(path.read_bytes())
+    except (OSError, ValueError, TypeError):
+        # Whatever is wrong is told below.
+        in_file = False
+    return settings_file.read(path, InFile) if in_file else settings_file.read(path, InToken)
+
+
+def ensure(settings: InToken | InFile, now: datetime, *, dry: bool = False) -> State:
     """Token, key and request as they must be. `dry` only looks; then a missing token has no request yet."""
-    place = TokenPlace(settings.library, settings.token, settings.slot)
     made: list[str] = []
-    if not place.exists():
-        if dry:
-            return State(made=("token", "key"), certificate="missing")
-        place.initialize(_secret(settings.officer_pin_file), _secret(settings.pin_file))
-        made.append("token")
-    with place.open(_secret(settings.pin_file)) as token:
-        key = token.key(settings.label)
-        if key is None:
+    with _opened(settings, made, dry=dry) as keys:
+        key = keys.present() if keys is not None else None
+        if keys is None or key is None:
             made.append("key")
-            if dry:
+            if keys is None or dry:
                 return State(made=tuple(made), certificate="missing")
-            key = token.generate(settings.label, settings.key)
+            key = keys.make()
         present = _certificate(settings.certificate)
         state = _state(present, key, now)
-        request = None if state == "in force" else _request(settings, token, key, present, now, dry=dry)
+        request = None if state == "in force" else _request(settings, keys, key, present, now, dry=dry)
         return State(made=tuple(made), certificate=state, request=request)
+
+
+class _Keys(Protocol):
+    """Where an authority's keys are."""
+
+    def present(self) -> SigningKey | None:
+        """The key that the settings name."""
+
+    def make(self) -> SigningKey:
+        """Make it."""
+
+    def all(self) -> Iterator[SigningKey]:
+        """It, and earlier ones that are still there."""
+
+
+class _TokenKeys:
+    def __init__(self, settings: InToken, token: Token) -> None:
+        self._settings = settings
+        self._token = token
+
+    def present(self) -> SigningKey | None:
+        return self._token.key(self._settings.label)
+
+    def make(self) -> SigningKey:
+        return self._token.generate(self._settings.label, self._settings.key)
+
+    def all(self) -> Iterator[SigningKey]:
+        return self._token.all_keys()
+
+
+class _FileKeys:
+    def __init__(self, settings: InFile) -> None:
+        self._settings = settings
+
+    def present(self) -> SigningKey | None:
+        key = key_file.read(self._settings.key_file)
+        if key is not None and (kind := requests.kind_of(key.public_key())) != self._settings.key:
+            raise Refusal(
+                f"{self._settings.key_file}: its key is {kind}, the estate wants {self._settings.key}",
+                "put the kind back in the estate's trust.yml, or raise the authority's `generation`",
+            )
+        return key
+
+    def make(self) -> SigningKey:
+        return key_file.make(self._settings.key_file, self._settings.key)
+
+    def all(self) -> Iterator[SigningKey]:
+        if (key := self.present()) is not None:
+            yield key
+
+
+@contextmanager
+def _opened(settings: InToken | InFile, made: list[str], *, dry: bool) -> Iterator[_Keys | None]:
+    """The keys' place, with a missing token initialized and noted in `made`; None where `dry` leaves it so."""
+    if isinstance(settings, InFile):
+        yield _FileKeys(settings)
+        return
+    place = TokenPlace(settings.library, settings.token, settings.slot)
+    if not place.exists():
+        made.append("token")
+        if dry:
+            yield None
+            return
+        place.initialize(_secret(settings.officer_pin_file), _secret(settings.pin_file))
+    with place.open(_secret(settings.pin_file)) as token:
+        yield _TokenKeys(settings, token)
 
 
 def _state(
@@ -100,7 +184,7 @@ def _state(
 
 def _request(
     settings: Settings,
-    token: Token,
+    keys: _Keys,
     key: SigningKey,
     present: x509.Certificate | None,
     now: datetime,
@@ -113,7 +197,7 @@ def _request(
     renewed = present is not None and present.subject == settings.subject()
     signer = key
     if renewed and present is not None and present.public_key() != key.public_key():
-        signer = _holder(token, present)
+        signer = _holder(keys, present)
     digest = present.fingerprint(hashes.SHA256()).hex() if renewed and present is not None else None
     for path in sorted(settings.requests.glob(f"{settings.authority}-*.json")):
         if _asks(path, public, digest):
@@ -135,12 +219,12 @@ def _request(
     return requests.write(settings.requests, content, signer).name
 
 
-def _holder(token: Token, present: x509.Certificate) -> SigningKey:
-    for key in token.all_keys():
+def _holder(keys: _Keys, present: x509.Certificate) -> SigningKey:
+    for key in keys.all():
         if key.public_key() == present.public_key():
             return key
     raise Refusal(
-        "the token doesn't hold the present certificate's key",
+        "this host doesn't hold the present certificate's key",
         "have the certificate revoked by the quorum, and raise the authority's `generation`",
     )
 
@@ -183,8 +267,7 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="only look")
     arguments = parser.parse_args()
     try:
-        settings = settings_file.read(arguments.config, Settings)
-        state = ensure(settings, datetime.now(UTC), dry=arguments.dry_run)
+        state = ensure(read(arguments.config), datetime.now(UTC), dry=arguments.dry_run)
     except Refusal as refusal:
         return told(refusal)
     except OSError as error:
