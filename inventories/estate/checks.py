@@ -578,6 +578,20 @@ def shares_open_the_root(estate: Estate) -> Iterator[Finding]:
     )
 
 
+def authorities_have_their_own_names(estate: Estate) -> Iterator[Finding]:
+    """No two authorities have one name: who verifies finds an issuer by it (RFC 5280, 6.1.3)."""
+    names = {"root": estate.trust.root.common_name}
+    names |= {short: certified.common_name for short, certified in estate.trust.certified.items()}
+    fields = dict.fromkeys(estate.trust.kubernetes.names, "kubernetes")
+    yield from _repeated(
+        (
+            (name, ("trust", fields.get(short, short.replace("-", "_")), "common_name"))
+            for short, name in names.items()
+        ),
+        lambda name: f"two authorities would be called '{name}'",
+    )
+
+
 def production_is_complete(estate: Estate) -> Iterator[Finding]:
     """In production: all eight sectors, no lab shortcuts, digests, real addresses unless a template."""
     if estate.site.environment is not Environment.PRODUCTION:
@@ -631,5 +645,6 @@ RULES: tuple[Rule, ...] = (
     platform_is_consistent,
     certificates_are_recorded,
     shares_open_the_root,
+    authorities_have_their_own_names,
     production_is_complete,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -74,7 +74,48 @@ class IssuingAuthority(Model):
     @property
     def name(self) -> str:
         """Its name in certificates. Two CAs of one name would be mistaken for each other."""
-        return self.common_name if self.generation == 1 else f"{self.common_name} G{self.generation}"
+        return _name(self.common_name, self.generation)
+
+
+class KubernetesAuthorities(Model):
+    """The three CAs of the cluster. Kubernetes signs with keys in files, so they have no token.
+
+    kubeadm's certificates below them live a year. A CA's next certificate is asked for when a quarter of its
+    life is left: with four years or more, no certificate outlives its CA.
+    """
+
+    common_name: str = Field(default="Kubernetes", min_length=1, max_length=40)
+    """How the names of the three begin."""
+    generation: int = Field(default=1, ge=1, le=99)
+    """Raised when the cluster is made anew after one of the keys was compromised or lost."""
+    key: KeyAlgorithm = KeyAlgorithm.EC_P256
+    lifetime: Days = Field(default=3650, ge=1460)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The name in certificates of each, by its short name."""
+        purposes = {
+            "kubernetes": "CA",
+            "kubernetes-etcd": "etcd CA",
+            "kubernetes-front-proxy": "front proxy CA",
+        }
+        return {
+            short: _name(f"{self.common_name} {purpose}", self.generation)
+            for short, purpose in purposes.items()
+        }
+
+
+class Certified(NamedTuple):
+    """What the root's certificate says of an authority."""
+
+    common_name: str
+    key: KeyAlgorithm
+    lifetime: int
+    """In days."""
+
+
+def _name(common_name: str, generation: int) -> str:
+    return common_name if generation == 1 else f"{common_name} G{generation}"
 
 
 class CertificateStatus(Model):
@@ -112,7 +153,24 @@ class Trust(Model):
     status: CertificateStatus = CertificateStatus()
     time_stamping: TimeStamping
 
+    kubernetes: KubernetesAuthorities = KubernetesAuthorities()
+    """Issue the certificates by which the parts of the cluster know one another. Trusted nowhere else."""
+
     @property
     def issuing(self) -> dict[str, IssuingAuthority]:
-        """Every CA that the root certifies, by its short name."""
+        """CAs whose key is in a token, by their short names."""
         return {"trust-services": self.trust_services, "infrastructure-tls": self.infrastructure_tls}
+
+    @property
+    def certified(self) -> dict[str, Certified]:
+        """Every CA that the root certifies, by its short name."""
+        return {
+            **{
+                short: Certified(authority.name, authority.key, authority.lifetime)
+                for short, authority in self.issuing.items()
+            },
+            **{
+                short: Certified(name, self.kubernetes.key, self.kubernetes.lifetime)
+                for short, name in self.kubernetes.names.items()
+            },
+        }

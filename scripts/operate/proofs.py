@@ -106,7 +106,7 @@ def trust_services(run: Run) -> str:
 
 
 def cluster(run: Run) -> str:
-    """The API server is ready and so is every node; the load balancer is up."""
+    """The API server is ready and so is every node; its authorities are the root's; the load balancer is up."""
     estate = run.estate
     control = estate.hosts_with(Role.KUBERNETES_CONTROL_PLANE)[0]
     kubectl = "sudo -n kubectl --kubeconfig /etc/kubernetes/admin.conf"
@@ -116,13 +116,25 @@ def cluster(run: Run) -> str:
         f" && {kubectl} wait --for=condition=Ready node --all --timeout=45s"
         f' && test "$({kubectl} get nodes --output name | wc -l)" -eq {nodes}'
     )
-    probes = [Probe(control.name, ready, f"has {nodes} nodes that are ready")]
+    pki = "/etc/kubernetes/pki"
+    chains = " && ".join(
+        f"sudo -n openssl verify -CAfile {_TLS}/root.crt -untrusted {pki}/{authority}.crt {pki}/{leaf}.crt"
+        for authority, leaf in (
+            ("ca", "apiserver"),
+            ("etcd/ca", "etcd/server"),
+            ("front-proxy-ca", "front-proxy-client"),
+        )
+    )
+    probes = [
+        Probe(control.name, ready, f"has {nodes} nodes that are ready"),
+        Probe(control.name, chains, "has a cluster whose certificates chain to the root"),
+    ]
     probes += [
         Probe(host.name, "systemctl is-active haproxy.service", "runs the load balancer")
         for host in estate.hosts_with(Role.LOAD_BALANCER)
     ]
     ask(run.workspace, probes, run.report)
-    return f"API ready, {nodes} nodes ready"
+    return f"API ready, {nodes} nodes ready, certificates chain to the root"
 
 
 def exchange(run: Run) -> str:

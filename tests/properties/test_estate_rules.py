@@ -146,6 +146,16 @@ def two_shares_of_one_custodian(data: dict[str, Any], draw: st.DataObject) -> st
     return f"custodian '{name.casefold()}' would keep two shares"
 
 
+def two_authorities_of_one_name(data: dict[str, Any], draw: st.DataObject) -> str:
+    other = draw.draw(st.sampled_from(["root", "infrastructure_tls"]))
+    first, generation = draw.draw(
+        st.sampled_from([("Kubernetes etcd CA", 1), ("Kubernetes front proxy CA G2", 2)])
+    )
+    data["trust"]["kubernetes"] = {"generation": generation}
+    data["trust"][other]["common_name"] = first
+    return f"two authorities would be called '{first}'"
+
+
 def key_in_software(data: dict[str, Any], draw: st.DataObject) -> str:
     authority = data["trust"][draw.draw(st.sampled_from(["root", "trust_services", "infrastructure_tls"]))]
     folder = draw.draw(st.sampled_from(["/usr/lib/softhsm", "/usr/lib/x86_64-linux-gnu/softhsm"]))
@@ -243,6 +253,7 @@ ANYWHERE: tuple[Break, ...] = (
     even_quorum,
     too_many_shares,
     two_shares_of_one_custodian,
+    two_authorities_of_one_name,
     flow_past_the_zones,
     flow_from_nowhere,
     right_to_unoffered_service,

@@ -22,11 +22,11 @@ def agenda(estate: Estate) -> dict[str, Any]:
         },
         "authorities": {
             name: {
-                "common_name": authority.name,
+                "common_name": authority.common_name,
                 "key": authority.key.value,
                 "lifetime_days": authority.lifetime,
             }
-            for name, authority in trust.issuing.items()
+            for name, authority in trust.certified.items()
         },
         "revocation_list": {
             "url": f"http://{estate.status_name}/crl/root.crl",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import fcntl
 import hashlib
 import json
+import os
+import re
+import signal
 import ssl
 import threading
 import time
@@ -22,6 +27,7 @@ description:
   - Runs C(kubeadm init) or C(kubeadm join) on a node that isn't a member yet.
   - What an interrupted run left is removed first. If the node became a member, the run counts as finished.
   - A second caller waits for the first, also when the first one's controller is gone.
+  - A cluster takes over the next certificate of an authority's same key. Another key is refused.
 author: SMARTGOUV infrastructure
 options:
   state:
@@ -33,9 +39,13 @@ options:
     description: File with the configuration of kubeadm.
     type: path
   authority:
-    description: Certificate of the cluster's CA, PEM. A worker with another one belongs to another cluster.
+    description: Certificate of the cluster's CA, PEM. A worker with another one's belongs to another cluster.
     type: str
     default: ""
+  authorities:
+    description: Keys and certificates of a control plane's CAs, by the file's path in kubeadm's folder.
+    type: dict
+    default: {}
   deadline_seconds:
     description: How long the API may take to answer.
     type: int
@@ -52,6 +62,13 @@ KUBELET_ACCESS = FOLDER / "kubelet.conf"
 AUTHORITY = FOLDER / "pki/ca.crt"
 READY_URL = "https://127.0.0.1:6443/readyz"
 
+PKI = FOLDER / "pki"
+ACCESSES = ("admin", "super-admin", "controller-manager", "scheduler", "kubelet")
+"""Files with an access to the cluster, each with the CA's certificate in it."""
+STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+"""Programs of the control plane, which read certificates when they start."""
+PROCESSES = Path("/proc")
+
 API_SERVER = FOLDER / "manifests/kube-apiserver.yaml"
 _RESTART_SECONDS = 30
 
@@ -62,6 +79,7 @@ ARGUMENTS: dict[str, Any] = {
     "state": {"type": "str", "required": True, "choices": ["examined", "initialised", "joined"]},
     "configuration": {"type": "path"},
     "authority": {"type": "str", "default": ""},
+    "authorities": {"type": "dict", "default": {}},
     "deadline_seconds": {"type": "int", "default": 180},
 }
 
@@ -105,11 +123,69 @@ class Node:
         code, _, _ = self._module.run_command(list(command), check_rc=check)
         return bool(code == 0)
 
+    def _answer(self, *command: str, said: str | None = None) -> str:
+        _, output, _ = self._module.run_command(list(command), check_rc=True, data=said)
+        return str(output)
+
     def is_worker_of(self, authority: str) -> bool:
-        """Whether the kubelet has an access of its own to the cluster with this CA."""
+        """Whether the kubelet has an access of its own to the cluster with this CA's key."""
         if not (KUBELET_ACCESS.exists() and AUTHORITY.exists()):
             return False
-        return AUTHORITY.read_text().strip() == authority.strip()
+        present = AUTHORITY.read_text()
+        if present.strip() == authority.strip():
+            return True
+        # The next certificate of the same key is the same authority.
+        key = self._key_of(present)
+        return bool(key) and key == self._key_of(authority)
+
+    def _key_of(self, certificate: str) -> str:
+        if not certificate.strip():
+            return ""
+        return self._answer("openssl", "x509", "-noout", "-pubkey", said=certificate)
+
+    def follow(self, authority: str) -> None:
+        """Have a worker use the CA's present certificate."""
+        replace(KUBELET_ACCESS, with_authority(KUBELET_ACCESS.read_text(), authority))
+        self._run("systemctl", "restart", "kubelet")
+        # Last: until then the worker counts as not having followed. The kubelet reads this one again by itself.
+        replace(AUTHORITY, authority.strip() + "\n")
+
+    def install(self, files: dict[Path, Path]) -> None:
+        """Put keys and certificates where kubeadm expects them."""
+        for target, source in files.items():
+            content = source.read_text()
+            if not target.exists() or target.read_text() != content:
+                replace(target, content, mode=0o600 if target.suffix == ".key" else 0o644)
+
+    def renew(self, files: dict[Path, Path]) -> bool:
+        """Have the control plane use the CAs' present certificates; whether any of its programs ends for it.
+
+        Continues what an interrupted run began.
+        """
+        present = files.get(AUTHORITY)
+        if present is not None and AUTHORITY.read_text() != present.read_text():
+            for name in ACCESSES:
+                path = FOLDER / f"{name}.conf"
+                if path.exists():
+                    replace(path, with_authority(path.read_text(), present.read_text()))
+            self._run("systemctl", "restart", "kubelet")
+        self.install(files)
+        written = [target.stat().st_mtime for target in files if target.suffix == ".crt"]
+        old = started_before(max(written, default=0.0))
+        for process in old:
+            # The kubelet starts another in its place.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGTERM)
+        return bool(old)
+
+    def announce(self, authority: str) -> None:
+        """Show the CA's present certificate to those who join."""
+        kubectl = ("kubectl", "--kubeconfig", str(ADMIN), "--namespace", "kube-public", "--request-timeout=30s")
+        found = json.loads(self._answer(*kubectl, "get", "configmap", "cluster-info", "--output", "json"))
+        shown = found["data"]["kubeconfig"]
+        if (wanted := with_authority(shown, authority)) != shown:
+            found["data"]["kubeconfig"] = wanted
+            self._answer(*kubectl, "replace", "--filename", "-", said=json.dumps(found))
 
     def finished_initialisation(self, deadline_seconds: int) -> bool:
         """Whether an earlier `kubeadm init` came to its end though nobody noted it."""
@@ -140,12 +216,19 @@ class Node:
         """Bring a changed configuration to the API server, and wait until it is back."""
         before = API_SERVER.read_text()
         self._run("kubeadm", "init", "phase", "control-plane", "apiserver", "--config", configuration)
-        if API_SERVER.read_text() == before:
-            return
+        if API_SERVER.read_text() != before:
+            self.wait_for_return(deadline_seconds)
+
+    def wait_for_return(self, deadline_seconds: int) -> None:
+        """Wait until the API has gone and is ready again."""
         # The kubelet replaces the pod in its own time: first it goes, then it comes.
         gone = time.monotonic() + _RESTART_SECONDS
         while is_ready() and time.monotonic() < gone:
             time.sleep(0.2)
+        self.wait(deadline_seconds)
+
+    def wait(self, deadline_seconds: int) -> None:
+        """Wait until the API is ready."""
         watch = ReadyWatch(deadline_seconds)
         watch.run()
         if watch.seconds is None:
@@ -166,37 +249,104 @@ def note(seconds: float) -> None:
     temporary.replace(FACTS)
 
 
-def digest_of(configuration: Path) -> str:
-    """A digest of the configuration; of nothing while a prediction runs before it was ever written."""
-    return hashlib.sha256(configuration.read_bytes() if configuration.exists() else b"").hexdigest()
+def with_authority(access: str, certificate: str) -> str:
+    """An access to a cluster, as kubeadm writes it, with this certificate of the CA."""
+    encoded = base64.b64encode(certificate.strip().encode() + b"\n").decode()
+    return re.sub(r"(?m)^(\s*certificate-authority-data:).*$", rf"\1 {encoded}", access)
+
+
+def replace(path: Path, content: str, mode: int | None = None) -> None:
+    """Replace a file in one step; with the mode of the present one unless it is given."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    wanted = path.stat().st_mode & 0o777 if mode is None else mode
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        os.fchmod(file.fileno(), wanted)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def started_before(moment: float) -> list[int]:
+    """Processes of the control plane that started before a moment, in seconds since 1970."""
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    found = []
+    for folder in PROCESSES.glob("[0-9]*"):
+        try:
+            program = (folder / "cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
+            ticks = int((folder / "stat").read_text().rpartition(")")[2].split()[19])
+        except (OSError, ValueError, IndexError):
+            # It has ended meanwhile.
+            continue
+        if Path(program).name in STATIC_PODS and booted + ticks / os.sysconf("SC_CLK_TCK") < moment:
+            found.append(int(folder.name))
+    return found
+
+
+def digest_of(*paths: Path) -> str:
+    """A digest of files; of nothing for those that aren't there while a prediction runs."""
+    digests = [hashlib.sha256(path.read_bytes() if path.exists() else b"").digest() for path in paths]
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def other_keys(files: dict[Path, Path]) -> list[str]:
+    """Keys of the cluster's CAs that aren't those that the site's root certified."""
+    return [
+        str(target)
+        for target, source in files.items()
+        if target.suffix == ".key" and not (target.exists() and target.read_bytes() == source.read_bytes())
+    ]
 
 
 def initialise(module: AnsibleModule, node: Node) -> None:
     """Ends the module: the node is the control plane."""
     configuration, deadline = module.params["configuration"], module.params["deadline_seconds"]
+    files = {PKI / target: Path(source) for target, source in module.params["authorities"].items()}
     finished = FINISHED.exists() and ADMIN.exists()
-    digest = digest_of(Path(configuration))
+    digest = digest_of(Path(configuration), *files.values())
     if finished and FINISHED.read_text() == digest:
         module.exit_json(changed=False, member=True)
     if module.check_mode:
         module.exit_json(changed=True, member=finished)
     if finished or node.finished_initialisation(deadline):
+        if others := other_keys(files):
+            module.fail_json(
+                msg=f"the cluster has authorities of its own, which the site's root hasn't certified: "
+                f"{', '.join(others)}. A cluster can't exchange their keys: make it anew "
+                "(scripts/lab down and scripts/lab up; elsewhere kubeadm reset on every node)"
+            )
+        if node.renew(files):
+            node.wait_for_return(deadline)
         node.reconfigure(configuration, deadline)
+        node.wait(deadline)
+        node.announce(AUTHORITY.read_text())
         FINISHED.write_text(digest)
         module.exit_json(changed=True, member=True)
     node.clean()
+    node.install(files)
     seconds = node.initialise(configuration, deadline)
     note(seconds)
     FINISHED.write_text(digest)
     module.exit_json(changed=True, member=True, ready_seconds=seconds)
 
 
+def is_current(authority: str) -> bool:
+    """Whether a worker uses this certificate of its cluster's CA."""
+    return AUTHORITY.read_text().strip() == authority.strip()
+
+
 def join(module: AnsibleModule, node: Node) -> None:
     """Ends the module: the node is a worker."""
-    if node.is_worker_of(module.params["authority"]):
+    member = node.is_worker_of(module.params["authority"])
+    if member and is_current(module.params["authority"]):
         module.exit_json(changed=False, member=True)
     if module.check_mode:
-        module.exit_json(changed=True, member=False)
+        module.exit_json(changed=True, member=member)
+    if member:
+        node.follow(module.params["authority"])
+        module.exit_json(changed=True, member=True)
     node.clean()
     node.join(module.params["configuration"])
     module.exit_json(changed=True, member=True)
@@ -211,7 +361,10 @@ def main() -> None:
     )
     node = Node(module)
     if module.params["state"] == "examined":
-        module.exit_json(changed=False, member=node.is_worker_of(module.params["authority"]))
+        member = node.is_worker_of(module.params["authority"])
+        module.exit_json(
+            changed=False, member=member, current=member and is_current(module.params["authority"])
+        )
     with LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         (initialise if module.params["state"] == "initialised" else join)(module, node)

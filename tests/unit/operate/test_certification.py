@@ -60,8 +60,14 @@ def certify(history: History, run: Run) -> None:
 
 def test_without_records_every_authority_is_wanting(tmp_path: Path, history: History) -> None:
     run = run_of("lab", tmp_path)
-    assert certification.wanting(run, NOW) == ["trust-services", "infrastructure-tls"]
-    assert certification.plan(run) == "the root would certify trust-services, infrastructure-tls"
+    assert certification.wanting(run, NOW) == [
+        "trust-services",
+        "infrastructure-tls",
+        "kubernetes",
+        "kubernetes-etcd",
+        "kubernetes-front-proxy",
+    ]
+    assert certification.plan(run).startswith("the root would certify trust-services, infrastructure-tls, kube")
     certify(history, run)
     assert certification.wanting(run, NOW) == []
 
@@ -70,8 +76,8 @@ def test_certificates_are_renewed_before_they_end(tmp_path: Path, history: Histo
     run = run_of("lab", tmp_path)
     certify(history, run)
     assert certification.wanting(run, NOW + timedelta(days=74)) == []
-    assert len(certification.wanting(run, NOW + timedelta(days=76))) == 2
-    assert len(certification.wanting(run, NOW + timedelta(days=700))) == 2
+    assert len(certification.wanting(run, NOW + timedelta(days=76))) == 5
+    assert len(certification.wanting(run, NOW + timedelta(days=700))) == 5
 
 
 def test_another_name_is_another_authority(tmp_path: Path, history: History) -> None:
@@ -112,7 +118,7 @@ def test_what_is_in_force_is_published_once(tmp_path: Path, history: History) ->
     record.mkdir(parents=True)
     (record / "root.crl").write_text("list\n", encoding="ascii")
     history.folders.append(record)
-    assert certification.settle(run).changed == 4
+    assert certification.settle(run).changed == 7
     assert certification.settle(run).changed == 0
     issued = tmp_path / "ceremony" / "issued"
     assert {path.name for path in issued.iterdir()} == {
@@ -120,6 +126,9 @@ def test_what_is_in_force_is_published_once(tmp_path: Path, history: History) ->
         "root.crl",
         "trust-services.crt",
         "infrastructure-tls.crt",
+        "kubernetes.crt",
+        "kubernetes-etcd.crt",
+        "kubernetes-front-proxy.crt",
     }
     written = x509.load_pem_x509_certificate((issued / "trust-services.crt").read_bytes())
     assert written.public_bytes(Encoding.DER) == history.present["trust-services"].public_bytes(Encoding.DER)

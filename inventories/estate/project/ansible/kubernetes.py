@@ -23,6 +23,7 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
     control_planes = estate.hosts_with(Role.KUBERNETES_CONTROL_PLANE)
     is_control_plane = host.has(Role.KUBERNETES_CONTROL_PLANE)
     folder = estate.deployment.state_directory
+    authorities = estate.trust.kubernetes
     return {
         "kubernetes_role": "control_plane" if is_control_plane else "worker",
         "kubernetes_version": cluster.version,
@@ -59,6 +60,17 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
             "key": "/etc/smartgouv/tls/host.key",
             "names": [estate.fqdn(host)],
         },
+        "kubernetes_authority_organization": estate.trust.organization,
+        "kubernetes_authority_country": estate.trust.country,
+        "kubernetes_authorities": [
+            {
+                "name": short,
+                "common_name": name,
+                "key": authorities.key.value,
+                "generation": authorities.generation,
+            }
+            for short, name in authorities.names.items()
+        ],
         "kubernetes_kubeconfig_file": str(folder / "kubeconfig") if folder else "kubeconfig",
     }
 

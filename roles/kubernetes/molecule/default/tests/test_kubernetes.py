@@ -20,6 +20,27 @@ print('.'.join(str(byte) for byte in answer[-4:]) if struct.unpack('>H', answer[
 END"""
 
 
+PKI = "/etc/kubernetes/pki"
+STATE = "/var/lib/smartgouv-kubernetes"
+AUTHORITIES = {"kubernetes": "ca", "kubernetes-etcd": "etcd/ca", "kubernetes-front-proxy": "front-proxy-ca"}
+LEAVES = {
+    "ca": ("apiserver", "apiserver-kubelet-client"),
+    "etcd/ca": ("apiserver-etcd-client", "etcd/server", "etcd/peer", "etcd/healthcheck-client"),
+    "front-proxy-ca": ("front-proxy-client",),
+}
+BEFORE = "/root/kubernetes-before"
+"""What lay in /etc/kubernetes before the root issued the authorities' next certificates."""
+
+CONNECT = """python3 - <<'END'
+import socket, ssl
+context = ssl.create_default_context(cafile='{trusted}')
+# As Python before 3.13 and most programs with openssl have it.
+context.verify_flags &= ~ssl.VERIFY_X509_PARTIAL_CHAIN
+with socket.create_connection(('{address}', 6443), 10) as plain:
+    context.wrap_socket(plain, server_hostname='{address}').close()
+END"""
+
+
 def read(host: Any, what: str) -> Any:
     """Objects of the cluster."""
     return json.loads(host.check_output(f"{KUBECTL} get {what} -o json"))["items"]
@@ -90,3 +111,157 @@ def test_access_is_for_root_only_and_start_was_measured(host: Any) -> None:
 def test_node_survives_a_reboot(host: Any) -> None:
     for unit in ("containerd", "kubelet", "pod-routes", "shared-mounts"):
         assert host.service(unit).is_enabled
+
+
+@pytest.fixture
+def root(host: Any) -> str:
+    """The site's root alone, in a file on the host."""
+    host.check_output(
+        f"awk '/BEGIN/ {{ number++ }} number == 2' {STATE}/bundle.crt > /run/root.crt && "
+        "openssl verify -CAfile /run/root.crt /run/root.crt"
+    )
+    return "/run/root.crt"
+
+
+@pytest.mark.on("control1")
+@pytest.mark.parametrize(
+    ("authority", "leaf"), [(authority, leaf) for authority, leaves in LEAVES.items() for leaf in leaves]
+)
+def test_certificates_of_the_control_plane_chain_to_the_root(
+    host: Any, root: str, authority: str, leaf: str
+) -> None:
+    host.check_output(f"openssl verify -CAfile {root} -untrusted {PKI}/{authority}.crt {PKI}/{leaf}.crt")
+
+
+@pytest.mark.on("control1")
+@pytest.mark.parametrize("access", ["admin", "super-admin", "controller-manager", "scheduler"])
+def test_accesses_chain_to_the_root(host: Any, root: str, access: str) -> None:
+    host.check_output(
+        f"sed -n 's/.*client-certificate-data: //p' /etc/kubernetes/{access}.conf | base64 -d > /run/{access} "
+        f"&& openssl verify -CAfile {root} -untrusted {PKI}/ca.crt /run/{access}"
+    )
+
+
+def test_kubelets_certificate_chains_to_the_root(host: Any, machine: Any) -> None:
+    bundle = machine("control1").file(f"{STATE}/bundle.crt").content_string
+    host.check_output(f"cat > /run/bundle.crt <<'END'\n{bundle}END")
+    host.check_output("openssl verify -CAfile /run/bundle.crt /var/lib/kubelet/pki/kubelet-client-current.pem")
+
+
+@pytest.mark.on("control1")
+@pytest.mark.parametrize(("name", "place"), AUTHORITIES.items())
+def test_authorities_keys_are_roots_alone(host: Any, name: str, place: str) -> None:
+    """kubeadm's folder and the one that its reset leaves alone hold the same key."""
+    for path in (f"{PKI}/{place}.key", f"{STATE}/{name}-1.key"):
+        found = host.file(path)
+        assert (found.user, found.group, found.mode) == ("root", "root", 0o600)
+    host.check_output(f"cmp {PKI}/{place}.key {STATE}/{name}-1.key")
+    text = host.check_output(f"openssl x509 -in {PKI}/{place}.crt -noout -text")
+    assert "CA:TRUE, pathlen:0" in text
+    assert "Issuer: C = BJ, O = Scenario, CN = Scenario Root CA" in text.replace("=", " = ").replace("  ", " ")
+
+
+@pytest.mark.on("worker1")
+def test_no_authoritys_key_is_on_a_worker(host: Any) -> None:
+    assert host.check_output("find /etc/kubernetes /var/lib -name 'ca.key' -o -name 'front-proxy-ca.key'") == ""
+    assert not host.file(STATE).exists
+
+
+@pytest.mark.on("control1")
+def test_what_admits_clients_names_no_authority_above(host: Any) -> None:
+    """With the root in it, any certificate of the site would let its holder into the cluster."""
+    for place in AUTHORITIES.values():
+        assert host.file(f"{PKI}/{place}.crt").content_string.count("BEGIN CERTIFICATE") == 1
+    for access in ("admin", "kubelet"):
+        embedded = host.check_output(
+            f"sed -n 's/.*certificate-authority-data: //p' /etc/kubernetes/{access}.conf | base64 -d"
+        )
+        assert embedded == host.file(f"{PKI}/ca.crt").content_string.strip()
+
+
+@pytest.mark.on("worker1")
+def test_worker_admits_no_more_than_the_control_plane(host: Any, machine: Any) -> None:
+    present = machine("control1").file(f"{PKI}/ca.crt").content_string
+    assert host.file(f"{PKI}/ca.crt").content_string == present
+
+
+@pytest.mark.on("control1")
+@pytest.mark.parametrize("port", [6443, 2379])
+def test_certificate_of_another_authority_of_the_site_lets_nobody_in(host: Any, root: str, port: int) -> None:
+    """A neighbour below the same root may issue what it likes: here by the front proxy's authority."""
+    host.check_output(
+        "cd /run && openssl req -new -newkey rsa:2048 -nodes -keyout stranger.key -out stranger.csr "
+        "-subj '/O=system:masters/CN=stranger' && openssl x509 -req -in stranger.csr -days 1 "
+        f"-CA {PKI}/front-proxy-ca.crt -CAkey {PKI}/front-proxy-ca.key -out stranger.crt "
+        "-extfile /dev/stdin <<'END'\nextendedKeyUsage=clientAuth\nEND"
+    )
+    host.check_output(f"cd /run && cat stranger.crt {PKI}/front-proxy-ca.crt > stranger.pem")
+    host.check_output(f"openssl verify -CAfile {root} -untrusted {PKI}/front-proxy-ca.crt /run/stranger.crt")
+    path = "api/v1/namespaces/default/secrets" if port == 6443 else "v3/kv/range"
+    tried = host.run(
+        f"curl --silent --insecure --cert /run/stranger.pem --key /run/stranger.key "
+        f"--output /dev/null --write-out '%{{http_code}}' https://127.0.0.1:{port}/{path}"
+    )
+    assert tried.stdout in ("000", "401", "403")
+    assert tried.stdout != "000" or port == 2379
+
+
+@pytest.mark.on("control1")
+def test_pods_are_given_a_chain_down_to_the_root(host: Any, root: str) -> None:
+    """Programs with openssl trust the API server with it and nothing else."""
+    given = host.check_output(
+        f"{KUBECTL} get configmap kube-root-ca.crt --namespace default --output 'jsonpath={{.data.ca\\.crt}}'"
+    )
+    assert given == host.file(f"{STATE}/bundle.crt").content_string.strip()
+    assert given == host.file(f"{PKI}/ca-bundle.crt").content_string.strip()
+    address = read(host, "nodes --selector node-role.kubernetes.io/control-plane")[0]["status"]["addresses"][0]
+    host.check_output(CONNECT.format(trusted=f"{PKI}/ca-bundle.crt", address=address["address"]))
+
+
+@pytest.mark.on("control1")
+def test_etcd_and_front_proxy_speak_with_their_authorities(host: Any) -> None:
+    """The API server's own client certificate opens etcd; the front proxy's passes a user on."""
+    client = f"--cert {PKI}/apiserver-etcd-client.crt --key {PKI}/apiserver-etcd-client.key"
+    health = host.check_output(f"curl -sS --cacert {PKI}/etcd/ca.crt {client} https://127.0.0.1:2379/health")
+    assert json.loads(health)["health"] == "true"
+    client = f"--cert {PKI}/front-proxy-client.crt --key {PKI}/front-proxy-client.key"
+    url = "https://127.0.0.1:6443/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    told = host.check_output(
+        f"curl -sS --cacert {PKI}/ca.crt {client} -H 'X-Remote-User: somebody' "
+        f"-H 'Content-Type: application/json' --data '{json.dumps(review)}' {url}"
+    )
+    assert json.loads(told)["status"]["userInfo"]["username"] == "somebody"
+
+
+@pytest.mark.on("control1")
+def test_next_certificate_replaces_the_authoritys_and_nothing_else(host: Any) -> None:
+    for place in AUTHORITIES.values():
+        assert host.run(f"cmp {PKI}/{place}.crt {BEFORE}/pki/{place}.crt").rc == 1
+        host.check_output(f"cmp {PKI}/{place}.key {BEFORE}/pki/{place}.key")
+    for leaf in (leaf for leaves in LEAVES.values() for leaf in leaves):
+        host.check_output(f"cmp {PKI}/{leaf}.crt {BEFORE}/pki/{leaf}.crt")
+
+
+@pytest.mark.on("worker1")
+def test_worker_followed_with_the_certificate_that_it_had(host: Any) -> None:
+    assert host.run(f"cmp {PKI}/ca.crt {BEFORE}/pki/ca.crt").rc == 1
+    host.check_output("cmp /var/lib/kubelet/pki/kubelet-client-current.pem /root/kubelet-client-before.pem")
+    embedded = "sed -n 's/.*certificate-authority-data: //p' /etc/kubernetes/kubelet.conf | base64 -d"
+    host.check_output(f'test "$({embedded})" = "$(cat {PKI}/ca.crt)"')
+
+
+@pytest.mark.on("control1")
+def test_those_who_join_are_shown_the_present_certificate(host: Any) -> None:
+    shown = host.check_output(
+        f"{KUBECTL} get configmap cluster-info --namespace kube-public --output 'jsonpath={{.data.kubeconfig}}'"
+    )
+    encoded = host.check_output(f"base64 -w0 {PKI}/ca.crt")
+    assert f"certificate-authority-data: {encoded}\n" in shown
+
+
+@pytest.mark.on("control1")
+@pytest.mark.parametrize("program", ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"])
+def test_control_plane_runs_with_the_present_certificates(host: Any, program: str) -> None:
+    started = host.check_output(f'date -d "$(ps -o lstart= -p $(pgrep -o -f ^{program}))" +%s')
+    assert int(started) >= int(host.check_output(f"stat -c %Y {PKI}/ca.crt"))
