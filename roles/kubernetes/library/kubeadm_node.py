@@ -65,8 +65,10 @@ READY_URL = "https://127.0.0.1:6443/readyz"
 PKI = FOLDER / "pki"
 ACCESSES = ("admin", "super-admin", "controller-manager", "scheduler", "kubelet")
 """Files with an access to the cluster, each with the CA's certificate in it."""
-STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-"""Programs of the control plane, which read certificates when they start."""
+STATIC_PODS = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler")
+"""Programs that read certificates when they start. The API comes first: without etcd it takes long to end."""
+_GRACE_SECONDS = 30
+"""How long such a program may take to end; as long as the kubelet gives it."""
 PROCESSES = Path("/proc")
 
 API_SERVER = FOLDER / "manifests/kube-apiserver.yaml"
@@ -158,25 +160,27 @@ class Node:
                 replace(target, content, mode=0o600 if target.suffix == ".key" else 0o644)
 
     def renew(self, files: dict[Path, Path]) -> bool:
-        """Have the control plane use the CAs' present certificates; whether any of its programs ends for it.
+        """Have the control plane use the CAs' present certificates; whether any of its programs ended for it.
 
         Continues what an interrupted run began.
         """
-        present = files.get(AUTHORITY)
-        if present is not None and AUTHORITY.read_text() != present.read_text():
-            for name in ACCESSES:
-                path = FOLDER / f"{name}.conf"
-                if path.exists():
-                    replace(path, with_authority(path.read_text(), present.read_text()))
-            self._run("systemctl", "restart", "kubelet")
+        if (present := files.get(AUTHORITY)) is not None:
+            for path in (FOLDER / f"{name}.conf" for name in ACCESSES):
+                access = path.read_text() if path.exists() else ""
+                if (wanted := with_authority(access, present.read_text())) != access:
+                    replace(path, wanted)
         self.install(files)
-        written = [target.stat().st_mtime for target in files if target.suffix == ".crt"]
-        old = started_before(max(written, default=0.0))
+        written = max((target.stat().st_mtime for target in files if target.suffix == ".crt"), default=0.0)
+        old = [process for program in STATIC_PODS for process in started_before(written, program)]
         for process in old:
             # The kubelet starts another in its place.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGTERM)
+            end(process)
         return bool(old)
+
+    def renew_kubelet(self) -> None:
+        """Have the kubelet use its present access. When the API answers: it waits for it otherwise."""
+        if KUBELET_ACCESS.exists() and started_before(KUBELET_ACCESS.stat().st_mtime, "kubelet"):
+            self._run("systemctl", "restart", "kubelet")
 
     def announce(self, authority: str) -> None:
         """Show the CA's present certificate to those who join."""
@@ -269,8 +273,8 @@ def replace(path: Path, content: str, mode: int | None = None) -> None:
     new.replace(path)
 
 
-def started_before(moment: float) -> list[int]:
-    """Processes of the control plane that started before a moment, in seconds since 1970."""
+def started_before(moment: float, name: str) -> list[int]:
+    """Processes of a program that started before a moment, in seconds since 1970."""
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     found = []
     for folder in PROCESSES.glob("[0-9]*"):
@@ -280,9 +284,20 @@ def started_before(moment: float) -> list[int]:
         except (OSError, ValueError, IndexError):
             # It has ended meanwhile.
             continue
-        if Path(program).name in STATIC_PODS and booted + ticks / os.sysconf("SC_CLK_TCK") < moment:
+        if Path(program).name == name and booted + ticks / os.sysconf("SC_CLK_TCK") < moment:
             found.append(int(folder.name))
     return found
+
+
+def end(process: int) -> None:
+    """End a process and wait for that."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while time.monotonic() < deadline:
+            os.kill(process, 0)
+            time.sleep(0.1)
+        os.kill(process, signal.SIGKILL)
 
 
 def digest_of(*paths: Path) -> str:
@@ -321,6 +336,7 @@ def initialise(module: AnsibleModule, node: Node) -> None:
             node.wait_for_return(deadline)
         node.reconfigure(configuration, deadline)
         node.wait(deadline)
+        node.renew_kubelet()
         node.announce(AUTHORITY.read_text())
         FINISHED.write_text(digest)
         module.exit_json(changed=True, member=True)

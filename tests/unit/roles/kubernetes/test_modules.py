@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -248,18 +247,19 @@ def process(tmp_path: Path, number: int, program: str, started: float) -> None:
 def test_next_certificate_of_an_authority_is_taken_over(
     kubeadm: Any, control_plane: FakeModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever holds the old one or reads it only at its start."""
+    """Whatever holds the old one or reads it only at its start, etcd after those that need it to end."""
     now = time.time()
     process(tmp_path, 11, "etcd", now - 3600)
     process(tmp_path, 12, "kube-apiserver", now - 3600)
     process(tmp_path, 13, "kube-scheduler", now + 3600)
     process(tmp_path, 14, "kube-proxy", now - 3600)
-    ended: list[tuple[int, int]] = []
-    monkeypatch.setattr(kubeadm.os, "kill", lambda number, sign: ended.append((number, sign)))
+    process(tmp_path, 15, "kubelet", now - 3600)
+    ended: list[int] = []
+    monkeypatch.setattr(kubeadm, "end", ended.append)
     with pytest.raises(Ended) as answer:
         kubeadm.initialise(control_plane, kubeadm.Node(control_plane))
     assert answer.value.args[0] == {"changed": True, "member": True}
-    assert sorted(ended) == [(11, signal.SIGTERM), (12, signal.SIGTERM)]
+    assert ended == [12, 11]
     assert (tmp_path / "pki/ca.crt").read_text() == "key-1 second\n"
     assert "systemctl restart" in control_plane.commands
     encoded = base64.b64encode(b"key-1 second\n").decode()
@@ -273,7 +273,7 @@ def test_next_certificate_of_an_authority_is_taken_over(
     assert (again.value.args[0]["changed"], control_plane.commands) == (False, [])
 
 
-@pytest.mark.parametrize("step", ["_run", "install", "reconfigure", "announce"])
+@pytest.mark.parametrize("step", ["install", "reconfigure", "renew_kubelet", "announce"])
 def test_control_plane_killed_on_the_way_goes_on(
     kubeadm: Any, control_plane: FakeModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -281,8 +281,9 @@ def test_control_plane_killed_on_the_way_goes_on(
         raise KeyboardInterrupt
 
     process(tmp_path, 11, "etcd", time.time() - 3600)
+    process(tmp_path, 15, "kubelet", time.time() - 3600)
     ended: list[int] = []
-    monkeypatch.setattr(kubeadm.os, "kill", lambda number, _sign: ended.append(number))
+    monkeypatch.setattr(kubeadm, "end", ended.append)
     with monkeypatch.context() as broken:
         broken.setattr(kubeadm.Node, step, killed)
         with pytest.raises(KeyboardInterrupt):
@@ -296,6 +297,26 @@ def test_control_plane_killed_on_the_way_goes_on(
     assert (tmp_path / "initialised").read_text() == kubeadm.digest_of(
         tmp_path / "init.yml", *map(Path, control_plane.params["authorities"].values())
     )
+
+
+@pytest.mark.parametrize(("heeds", "signals"), [(True, [15, 0]), (False, [15, 0, 0, 9])])
+def test_program_that_does_not_end_is_ended(
+    kubeadm: Any, monkeypatch: pytest.MonkeyPatch, heeds: bool, signals: list[int]
+) -> None:
+    """As the kubelet would: the API's server may wait for what never comes."""
+    sent: list[int] = []
+
+    def kill(_: int, number: int) -> None:
+        sent.append(number)
+        if heeds and number == 0:
+            raise ProcessLookupError
+
+    clock = iter([0.0, 1.0, 2.0, 31.0])
+    monkeypatch.setattr(kubeadm.os, "kill", kill)
+    monkeypatch.setattr(kubeadm.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(kubeadm.time, "sleep", lambda _: None)
+    kubeadm.end(11)
+    assert sent == signals
 
 
 @pytest.mark.parametrize("present", ["secret of the cluster's own", None])

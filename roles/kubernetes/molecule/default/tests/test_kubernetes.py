@@ -225,7 +225,7 @@ def test_etcd_and_front_proxy_speak_with_their_authorities(host: Any) -> None:
     health = host.check_output(f"curl -sS --cacert {PKI}/etcd/ca.crt {client} https://127.0.0.1:2379/health")
     assert json.loads(health)["health"] == "true"
     client = f"--cert {PKI}/front-proxy-client.crt --key {PKI}/front-proxy-client.key"
-    url = "https://127.0.0.1:6443/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    url = "--resolve kubernetes:6443:127.0.0.1 https://kubernetes:6443/apis/authentication.k8s.io/v1/selfsubjectreviews"
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     told = host.check_output(
         f"curl -sS --cacert {PKI}/ca.crt {client} -H 'X-Remote-User: somebody' "
