@@ -172,7 +172,7 @@ class Estate(Model):
                     yield Rule(flow.name, sources, address, listener.protocol.value, listener.ports)
 
     def with_overlay(self, overlay: Overlay) -> Estate:
-        """The same site as deployed: moved to the overlay's network, with its images and replaced authorities."""
+        """The same site as deployed: in the overlay's network, with its images and replaced authorities."""
         data = self.model_dump()
         if overlay.network is not None:
             data = _moved(data, self.site.network, overlay.network)

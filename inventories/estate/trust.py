@@ -9,7 +9,6 @@ from pydantic import Field
 
 from estate.types import CountryCode, Days, Hours, Minutes, Model, ObjectIdentifier
 
-
 IssuingName = Literal["trust-services", "infrastructure-tls"]
 """Short names of the issuing authorities."""
 
