@@ -232,7 +232,7 @@ def test_killed_between_key_and_request(in_file: InFile, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        ("{", "isn't JSON"),
+        ("{", "Invalid JSON"),
         ('{"key_file": "/k"}', ": certificate: Field required"),
         ('{"key_file": "/k", "library": "/l.so"}', ": library: Extra inputs are not permitted"),
     ],
