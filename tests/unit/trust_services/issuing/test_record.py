@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from tests.unit.trust_services.conftest import ACCOUNT, OWNER, Place
-from tests.unit.trust_services.issuing.ordering import SITE, authority, fresh_key, order
+from tests.unit.trust_services.issuing.ordering import SITE, TestAuthority, authority, fresh_key, order
 
 from trust_services.issuing import migrating, profiles
 from trust_services.issuing.chain import Head, verify_chain
@@ -41,20 +41,22 @@ def placing(sent: Order | None = None, *, automatic: bool = True) -> Placing:
     return Placing(accept(sent or order(), SITE), "federation", automatic)
 
 
-def certificate(item: Placing, intent: Intent) -> Issued:
+def certificate(item: Placing, intent: Intent, issuer: TestAuthority | None = None) -> Issued:
     """A certificate for an intent."""
     accepted = item.accepted
-    terms = authority().terms()
+    issuer = issuer or authority()
+    terms = issuer.terms()
     made = profiles.certificate(accepted, intent.serial, terms, terms.issuer.not_valid_before_utc)
-    signed = made.sign(authority().key, hashes.SHA256())
+    signed = made.sign(issuer.key, hashes.SHA256())
     return Issued(intent, signed, accepted.key_digest, accepted.order.owner, str(accepted.order.profile))
 
 
-def issue(record: Record, count: int = 1) -> list[str]:
+def issue(record: Record, count: int = 1, issuer: TestAuthority | None = None) -> list[str]:
     """Certificates in the record; their serial numbers."""
     items = [placing() for _ in range(count)]
     intents = [known.intent for known in record.place(items)]
-    record.close([certificate(item, intent) for item, intent in zip(items, intents, strict=True) if intent])
+    made = [certificate(item, intent, issuer) for item, intent in zip(items, intents, strict=True) if intent]
+    record.close(made)
     return [serial_text(intent.serial) for intent in intents if intent]
 
 

@@ -381,9 +381,7 @@ def test_a_revocation_reaches_those_who_ask(
     ]
     responder = Responder(shelf, Counts())
     builder = ocsp.OCSPRequestBuilder()
-    name, key = (
-        publishing.Authority(authority().certificate, BUDGET)._hashes["sha1"][place] for place in range(2)
-    )
+    name, key = (Authority(authority().certificate, BUDGET)._hashes["sha1"][place] for place in range(2))
     request = (
         builder.add_certificate_by_hash(name, key, int(serial, 16), hashes.SHA1())  # noqa: S303
         .build()
@@ -465,7 +463,7 @@ def test_the_program_with_its_keys_in_a_token(
                         }
                     )
                 )
-                (serial,) = issue(record)
+                (serial,) = issue(record, issuer=own)
                 _exercise(config, own.certificate, record, serial)
 
 
@@ -572,3 +570,42 @@ def test_a_password_that_is_not_there_is_told_and_waited_for(
     (tmp_path / "password").write_text("a-password\n", encoding="utf-8")
     program.round(NOW)
     assert settings.published("answers").exists()
+
+
+def successor() -> tuple[x509.Certificate, SigningKey]:
+    """An authority that follows the one of the other tests."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Successor")])
+    made = x509.CertificateBuilder(subject, subject, key.public_key(), 2, NOW, NOW + timedelta(days=9))
+    ca = x509.BasicConstraints(ca=True, path_length=None)
+    own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    made = made.add_extension(ca, critical=True).add_extension(own, critical=False)
+    return made.sign(key, hashes.SHA256()), key
+
+
+def test_a_former_authority_is_told_about_until_all_that_it_issued_has_ended(
+    settings: PublishSettings, memory: Memory, record: Record, tmp_path: Path
+) -> None:
+    """It signs for itself; its certificates are in no file of its successor, which has issued none yet."""
+    first, second = issue(record, 2)
+    record.revoke(second, "officer", "superseded")
+    certificate, key = successor()
+    memory.keys |= {"former": memory.keys["issuing"], "issuing": key}
+    (tmp_path / "former.pem").write_bytes((tmp_path / "issuer.pem").read_bytes())
+    (tmp_path / "issuer.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    former = {"name": "trust-1", "certificate": str(tmp_path / "former.pem"), "key": "former"}
+    told = settings.model_dump(mode="json") | {"authority": "trust-2", "former": [former]}
+    changed = PublishSettings.model_validate(told)
+
+    Program(changed).round(NOW)
+
+    held = Authority(authority().certificate, BUDGET)
+    found = held.answers((settings.folder / "trust-1.answers").read_bytes(), None, NOW)
+    states = {one.answer.serial: one.answer.revoked_at for one in found.by_request.values()}
+    assert states[int(first, 16)] is None
+    assert states[int(second, 16)] is not None
+    held.revocation_list((settings.folder / "trust-1.crl").read_bytes(), None, NOW + timedelta(minutes=1))
+    mine = x509.load_der_x509_crl((settings.folder / "trust-2.crl").read_bytes())
+    assert mine.is_signature_valid(key.public_key())
+    assert list(mine) == []
+    assert (settings.folder / "trust-1.crt").read_bytes() == authority().certificate.public_bytes(Encoding.DER)

@@ -143,13 +143,16 @@ def test_a_certificate_without_a_purpose_is_refused(
         pki.authority.answers(with_responder(pki, purposeless, key).publication(good), None, now())
 
 
-def test_the_authority_itself_doesnt_sign_answers(
-    pki: Any, good: CertificateState, with_responder: Callable[..., Any]
+def test_the_authority_may_sign_answers_itself(
+    pki: Any, other: Any, good: CertificateState, with_responder: Callable[..., Any]
 ) -> None:
+    """RFC 6960 section 4.2.2.2; another authority may not."""
     itself = with_responder(pki, pki.certificate, pki.key)
+    another = with_responder(pki, other.certificate, other.key)
 
+    assert len(pki.authority.answers(itself.publication(good), None, now()).by_request) == 2
     with pytest.raises(Refusal, match="wasn't issued by the authority"):
-        pki.authority.answers(itself.publication(good), None, now())
+        pki.authority.answers(another.publication(good), None, now())
 
 
 def test_an_answer_about_another_authoritys_certificate_is_refused(

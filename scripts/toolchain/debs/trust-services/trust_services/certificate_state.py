@@ -19,6 +19,8 @@ class CertificateState:
     reason: x509.ReasonFlags | None = None
     not_after: datetime | None = None
     """Its last second, where that is known: it isn't told about for ever after."""
+    issuer: bytes | None = None
+    """Its authority's key identifier (RFC 5280, section 4.2.1.2). None where there is but one authority."""
 
     def __post_init__(self) -> None:
         if self.revoked_at is None and self.reason is not None:

@@ -204,13 +204,14 @@ class Record:
     def states(self, serials: Sequence[str] | None = None) -> Iterator[CertificateState]:
         """The state of every certificate that was ever released, or of some: what OCSP and lists say."""
         query = """
-            SELECT c.serial, e.at, e.facts::jsonb ->> 'reason', c.not_after FROM issuing.certificates c
-            LEFT JOIN issuing.events e ON e.serial = c.serial AND e.kind = 'revoked'
+            SELECT c.serial, e.at, e.facts::jsonb ->> 'reason', c.not_after, c.issuer
+            FROM issuing.certificates c LEFT JOIN issuing.events e ON e.serial = c.serial AND e.kind = 'revoked'
             WHERE %(serials)s::text[] IS NULL OR c.serial = ANY(%(serials)s) ORDER BY c.serial
         """
         arguments = {"serials": None if serials is None else list(serials)}
-        for serial, at, reason, ends in self._connection.execute(query, arguments):
-            yield CertificateState(int(serial, 16), at, x509.ReasonFlags(reason) if reason else None, ends)
+        for serial, at, reason, ends, issuer in self._connection.execute(query, arguments):
+            why = x509.ReasonFlags(reason) if reason else None
+            yield CertificateState(int(serial, 16), at, why, ends, issuer)
 
     def head(self) -> Head:
         """The end of the chain."""
@@ -394,8 +395,8 @@ class Record:
         issued = [item for item in results if isinstance(item, Issued)]
         with self._writing() as cursor:
             cursor.executemany(
-                "INSERT INTO issuing.certificates (serial, order_id, certificate, not_after, key_digest, "
-                "owner, profile) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+                "INSERT INTO issuing.certificates (serial, order_id, certificate, not_after, issuer, "
+                "key_digest, owner, profile) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
                 [_certificate_row(item) for item in issued],
             )
             _tell(cursor, [self._result(item) for item in results])
@@ -481,7 +482,9 @@ def _order_row(item: Placing) -> tuple[object, ...]:
 def _certificate_row(item: Issued) -> tuple[object, ...]:
     certificate = item.certificate
     owner = (item.owner, item.profile)
-    content = (certificate.public_bytes(Encoding.DER), certificate.not_valid_after_utc, item.key_digest)
+    issuer = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    ends = certificate.not_valid_after_utc
+    content = (certificate.public_bytes(Encoding.DER), ends, issuer, item.key_digest)
     return (serial_text(item.intent.serial), item.intent.order, *content, *owner)
 
 

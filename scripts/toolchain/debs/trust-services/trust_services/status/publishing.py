@@ -48,14 +48,10 @@ from trust_services.refusal import Refusal
 from trust_services.renewal import SERVICE, due
 from trust_services.settings_file import AbsolutePath, secret
 from trust_services.signing import PublicKey, SigningKey
+from trust_services.status.authority_status import AuthorityStatus, put
 from trust_services.status.journal import tell
-from trust_services.status.publisher import Publisher, publish_crl
 from trust_services.status.signing import Signer
-from trust_services.status.verification import Authority
 from trust_services.token import Token
-
-BATCH = 200
-"""Certificates whose answers are signed in one round: a revocation waits for no more than these."""
 
 SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
 """Between two orders for the responder's certificate while there is trouble: an order may leave one behind."""
@@ -94,6 +90,17 @@ class Carried(_Part):
     """Its revocation list, PEM."""
 
 
+class Former(_Part):
+    """An authority that was replaced in good order. It issues nothing more; what it issued is told about."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
+    """What its files are called."""
+    certificate: AbsolutePath
+    """PEM."""
+    key: str
+    """Label of its key, in the same token. It signs answers itself (RFC 6960, section 4.2.2.2)."""
+
+
 class PublishSettings(_Part):
     """The whole file."""
 
@@ -107,6 +114,7 @@ class PublishSettings(_Part):
     record: RecordSettings
     carried: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], Carried] = {}
     """Authorities whose certificate and list are published too, by the name of their files."""
+    former: tuple[Former, ...] = ()
     folder: AbsolutePath
     """Where files are published."""
     state: AbsolutePath
@@ -137,8 +145,18 @@ class PublishSettings(_Part):
         return self.state / "renew-responder"
 
     def published(self, kind: str) -> Path:
-        """A published file."""
+        """A published file of the authority."""
         return self.folder / f"{self.authority}.{kind}"
+
+    def status_of(self, name: str, issuer: x509.Certificate) -> AuthorityStatus:
+        """What is published of an authority."""
+        return AuthorityStatus(
+            name,
+            issuer,
+            self.folder,
+            freshness=timedelta(seconds=self.freshness_seconds),
+            list_life=timedelta(hours=self.revocation_list_hours),
+        )
 
 
 class Responder:
@@ -218,17 +236,16 @@ class Program:
         for folder in (settings.folder, settings.state):
             if not folder.is_dir():
                 raise Refusal(f"the folder {folder} isn't there", "make it; roles do")
-        self._authority = Authority(self._issuer, timedelta(seconds=settings.freshness_seconds))
+        self._current = settings.status_of(settings.authority, self._issuer)
+        self._former = {one.name: one for one in settings.former}
+        self._formers = {one.name: settings.status_of(one.name, _certificate(one)) for one in settings.former}
         self._token = HeldToken(settings.token.place, settings.token.pin_file)
         self._responder = Responder(settings, self._issuer)
         self._reopen = False
         self._signer: Signer | None = None
-        self._publisher: Publisher | None = None
+        self._formers_signers: dict[str, Signer] = {}
         self._connection: psycopg.Connection[Any] | None = None
         self._seen: tuple[Head, list[CertificateState]] | None = None
-        self._answers = 0
-        self._answers_due = datetime.min.replace(tzinfo=UTC)
-        self._list: x509.CertificateRevocationList | None = None
         self._succeeded: datetime | None = None
         self._measured = datetime.min.replace(tzinfo=UTC)
         self._trouble: dict[str, str] = {}
@@ -246,23 +263,48 @@ class Program:
         if self._reopen:
             self._token.forget()
             self._signer, self._reopen = None, False
+            self._formers_signers.clear()
         token = self._tried("the token", self._token.token)
         if token is None:
             self._measure(now, done=False)
             return False
         self._tried("the responder's certificate", lambda: self._renew(token, now))
-        self._tried("the authority's certificate", self._publish_issuer)
         for name, carried in self._settings.carried.items():
             self._tried(f"what is carried of '{name}'", partial(self._publish_carried, name, carried))
         found = self._tried("the record", self._states)
         if found is None:
             self._measure(now, done=False)
             return False
-        states, changed = found
-        listed = self._tried("the revocation list", lambda: self._publish_list(token, states, now))
-        waiting = self._tried("the answers", lambda: self._publish_answers(states, now, changed=changed))
-        self._measure(now, done=listed is not None and waiting is not None)
-        return bool(waiting)
+        waiting = [
+            self._publish(status, self._key(token, status), *found, now)
+            for status in (self._current, *self._formers.values())
+        ]
+        self._measure(now, done=None not in waiting)
+        return any(waiting)
+
+    def _key(self, token: Token, status: AuthorityStatus) -> SigningKey | None:
+        """An authority's own key."""
+        former = self._former.get(status.name)
+        return token.key(self._settings.token.key if former is None else former.key)
+
+    def _publish(
+        self,
+        status: AuthorityStatus,
+        key: SigningKey | None,
+        states: list[CertificateState],
+        changed: bool,
+        now: datetime,
+    ) -> int | None:
+        """Publish what is due of one authority; how many certificates wait, None if something failed."""
+        of = "" if status is self._current else f" of '{status.name}'"
+        if status is not self._current and key is not None:
+            signer = self._formers_signers.setdefault(status.name, Signer(status.issuer, status.issuer, key))
+            self._use(status, signer, now)
+        own = status.own(states)
+        self._tried(f"the authority's certificate{of}", status.publish_certificate)
+        listed = self._tried(f"the revocation list{of}", lambda: status.publish_list(key, own, now))
+        waiting = self._tried(f"the answers{of}", lambda: status.publish_answers(own, now, changed=changed))
+        return None if listed is None else waiting
 
     def _tried(self, what: str, work: Callable[[], Result]) -> Result | None:
         """The result, or None after telling why there is none, once."""
@@ -296,18 +338,11 @@ class Program:
             elif "the responder's certificate" in self._trouble:
                 raise Refusal(self._trouble["the responder's certificate"])
         finally:
-            self._use(self._signer, now)
+            self._use(self._current, self._signer, now)
 
-    def _use(self, signer: Signer | None, now: datetime) -> None:
-        if signer is None:
-            self._publisher = None
-        elif self._publisher is None or self._publisher.signer is not signer:
-            budget = timedelta(seconds=self._settings.freshness_seconds)
-            self._publisher = Publisher(self._settings.published("answers"), signer, budget)
-            reason = self._publisher.resume(now)
-            self._answers_due = now
-            if reason:
-                tell(f"the published answers aren't taken over: {reason}")
+    def _use(self, status: AuthorityStatus, signer: Signer | None, now: datetime) -> None:
+        if reason := status.use(signer, now):
+            tell(f"the published answers of '{status.name}' aren't taken over: {reason}")
 
     def _states(self) -> tuple[list[CertificateState], bool]:
         """The states in the record, and whether it has changed since they were read last."""
@@ -336,9 +371,6 @@ class Program:
                 self._connection.close()
             self._connection = None
 
-    def _publish_issuer(self) -> None:
-        _put(self._settings.published("crt"), self._issuer.public_bytes(Encoding.DER))
-
     def _publish_carried(self, name: str, carried: Carried) -> None:
         certificate = x509.load_pem_x509_certificate(carried.certificate.read_bytes())
         crl = x509.load_pem_x509_crl(carried.crl.read_bytes())
@@ -347,54 +379,8 @@ class Program:
             raise Refusal(
                 f"{carried.crl} isn't signed by {carried.certificate}", "bring both from one ceremony"
             )
-        _put(self._settings.folder / f"{name}.crt", certificate.public_bytes(Encoding.DER))
-        _put(self._settings.folder / f"{name}.crl", crl.public_bytes(Encoding.DER))
-
-    def _publish_list(self, token: Token, states: list[CertificateState], now: datetime) -> bool:
-        """Make a list if one is due; whether one was made."""
-        path = self._settings.published("crl")
-        life = timedelta(hours=self._settings.revocation_list_hours)
-        if self._list is None or not path.exists():
-            self._list = self._published_list(path, now)
-        revoked = [state for state in _current(states, now - life) if state.revoked_at is not None]
-        before = self._list
-        if before is not None and _listed(before) == {(one.serial, *one.shown) for one in revoked}:
-            half = before.last_update_utc + (before.next_update_utc - before.last_update_utc) / 2  # type: ignore[operator] # ours has one
-            if now < half:
-                return False
-        key = token.key(self._settings.token.key)
-        if key is None:
-            raise Refusal(f"the token has no key '{self._settings.token.key}'", "look at `token.key`")
-        # Grows with time, also after the last list was lost; and beyond the last one if the clock was set back.
-        last = _number(before) if before is not None else 0
-        number = max(int(now.timestamp()), last + 1)
-        publish_crl(path, self._issuer, key, revoked, number=number, this_update=now, next_update=now + life)
-        self._list = x509.load_der_x509_crl(path.read_bytes())
-        return True
-
-    def _published_list(self, path: Path, now: datetime) -> x509.CertificateRevocationList | None:
-        try:
-            content = path.read_bytes()
-            self._authority.revocation_list(content, None, now)
-        except (OSError, Refusal):
-            return None
-        return x509.load_der_x509_crl(content)
-
-    def _publish_answers(self, states: list[CertificateState], now: datetime, *, changed: bool) -> int:
-        """Sign what is due; how many certificates wait for the next round."""
-        if self._publisher is None:
-            raise Refusal("there is no responder to sign them", "look at what was told of its certificate")
-        if not (changed or now >= self._answers_due or not self._settings.published("answers").exists()):
-            return 0
-        # Not told about for ever: what has ended isn't asked about any more.
-        ended = now - timedelta(hours=self._settings.revocation_list_hours)
-        # Due at once until this has succeeded, whatever happens.
-        self._answers_due = now
-        done = self._publisher.publish(_current(states, ended), now, at_most=BATCH)
-        self._answers = done.answers
-        if not done.waiting:
-            self._answers_due = now + timedelta(seconds=self._settings.freshness_seconds / 30)
-        return done.waiting
+        put(self._settings.folder / f"{name}.crt", certificate.public_bytes(Encoding.DER))
+        put(self._settings.folder / f"{name}.crl", crl.public_bytes(Encoding.DER))
 
     def _measure(self, now: datetime, *, done: bool) -> None:
         if done:
@@ -403,11 +389,11 @@ class Program:
         if path is None or now - self._measured < timedelta(seconds=15):
             return
         self._measured = now
-        name = self._settings.authority
+        name, listed = self._settings.authority, self._current.list
         values = {
-            "answers": self._answers,
+            "answers": self._current.answers,
             "last_success_timestamp_seconds": _seconds(self._succeeded),
-            "crl_next_update_timestamp_seconds": _seconds(self._list.next_update_utc if self._list else None),
+            "crl_next_update_timestamp_seconds": _seconds(listed.next_update_utc if listed else None),
             "responder_not_after_timestamp_seconds": _seconds(
                 self._signer.responder.not_valid_after_utc if self._signer else None
             ),
@@ -422,37 +408,16 @@ class Program:
             tell(f"{path} can't be written: {error.strerror}")
 
 
-def _put(path: Path, content: bytes) -> None:
-    """Write a file unless it says this already."""
-    if not path.exists() or path.read_bytes() != content:
-        files.write(path, content)
-
-
 def _seconds(moment: datetime | None) -> float:
     """Seconds since 1970; 0 for what wasn't there yet."""
     return moment.timestamp() if moment is not None else 0
 
 
-def _current(states: list[CertificateState], ended: datetime) -> list[CertificateState]:
-    """Those that hadn't ended at `ended`."""
-    return [state for state in states if state.not_after is None or state.not_after >= ended]
-
-
-def _number(found: x509.CertificateRevocationList) -> int:
-    return found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-
-
-def _listed(
-    found: x509.CertificateRevocationList,
-) -> set[tuple[int, datetime | None, x509.ReasonFlags | None]]:
-    listed: set[tuple[int, datetime | None, x509.ReasonFlags | None]] = set()
-    for entry in found:
-        try:
-            reason = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
-        except x509.ExtensionNotFound:
-            reason = None
-        listed.add((entry.serial_number, entry.revocation_date_utc, reason))
-    return listed
+def _certificate(former: Former) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(former.certificate.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Refusal(f"the certificate {former.certificate} can't be read: {error}") from error
 
 
 def renew_responder(settings: PublishSettings) -> None:

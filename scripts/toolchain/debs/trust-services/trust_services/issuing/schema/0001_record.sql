@@ -47,6 +47,8 @@ CREATE TABLE issuing.certificates (
     order_id uuid NOT NULL UNIQUE,
     certificate bytea NOT NULL,
     not_after timestamptz NOT NULL,
+    -- The issuing key's identifier: authorities follow one another.
+    issuer bytea NOT NULL,
     key_digest bytea NOT NULL,
     owner text NOT NULL,
     profile text NOT NULL,
