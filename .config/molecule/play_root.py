@@ -78,7 +78,9 @@ def main() -> None:
     root, key = root_of(told, now)
     for name, csr in asked.items():
         made = certificates.authority(told, name, csr.public_key(), root, key, term(now))
-        (ISSUED / f"{name}.crt").write_bytes(made.public_bytes(Encoding.PEM))
+        for file in (name, f"{name}-1"):
+            # By its name, and by its generation's.
+            (ISSUED / f"{file}.crt").write_bytes(made.public_bytes(Encoding.PEM))
     ends = now + timedelta(days=DAYS)
     listed = revocation_list.sign(root, key, [], number=1, this_update=now, next_update=ends)
     (ISSUED / "root.crl").write_bytes(listed.public_bytes(Encoding.PEM))

@@ -73,7 +73,11 @@ class IssuingAuthority(Model):
     @property
     def name(self) -> str:
         """Its name in certificates. Two CAs of one name would be mistaken for each other."""
-        return _name(self.common_name, self.generation)
+        return self.name_of(self.generation)
+
+    def name_of(self, generation: int) -> str:
+        """The name of one of its generations."""
+        return _name(self.common_name, generation)
 
 
 class KubernetesAuthorities(Model):

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from estate.project.ceremony import agenda
 from estate.site import Environment
@@ -53,7 +54,7 @@ def settle(run: Run) -> Outcome:
         changed += result.changed
         changed += _grant(run, place, history)
         history = recorded(run)
-    return Outcome("", changed + _publish(place, history))
+    return Outcome("", changed + _publish(run, place, history))
 
 
 def revoke(run: Run, authority: str, digest: str) -> int:
@@ -85,7 +86,7 @@ def revoke(run: Run, authority: str, digest: str) -> int:
     ceremony.prepare(place, run.estate, [request])
     ceremony.examine(place, [request.name])
     ceremony.hold(run.workspace, run.estate, place, [request.name], run.report)
-    _publish(place, recorded(run))
+    _publish(run, place, recorded(run))
     return 1
 
 
@@ -119,11 +120,25 @@ def _grant(run: Run, place: Folders, history: History) -> int:
     return 1
 
 
-def _publish(place: Folders, history: History) -> int:
+def _generations(run: Run, history: History) -> dict[str, x509.Certificate]:
+    """The last certificate of each generation of an issuing authority, unless revoked, by NAME-GENERATION."""
+    revoked = {entry.serial for entry in history.revoked}
+    found = {}
+    for name, declared in run.estate.trust.issuing.items():
+        generations = {declared.name_of(one): one for one in range(1, declared.generation + 1)}
+        for certificate in history.certificates(name):
+            common_name = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+            generation = generations.get(str(common_name))
+            if generation is not None and certificate.serial_number not in revoked:
+                found[f"{name}-{generation}"] = certificate
+    return found
+
+
+def _publish(run: Run, place: Folders, history: History) -> int:
     """Write what is in force; how many files changed. Failure without a root."""
     if history.root is None:
         raise Failure("the root has certified nothing yet", next_step="# see docs/root-ceremony.md")
-    texts = {"root": history.root, **history.present}
+    texts = {"root": history.root, **history.present, **_generations(run, history)}
     files = {f"{name}.crt": _pem(certificate) for name, certificate in texts.items()}
     files[records.LIST] = (history.folders[-1] / records.LIST).read_text(encoding="ascii")
     changed = 0

@@ -1,5 +1,6 @@
 # Run on a host of the site with bash: what the trust services tell, judged by OpenSSL. Told by the environment's words
-# before it: STATUS (address of the responders), STAMPING ("name=address …"), and TSA_<n> with the certificates (PEM) of
+# before it: STATUS (address of the responders), ISSUER (name of
+# the authority's published files), STAMPING ("name=address …"), and TSA_<n> with the certificates (PEM) of
 # the time-stamping authorities in that order. Prints a line "ok|failed<tab>name<tab>detail" for each thing looked at.
 set -u
 root=/etc/smartgouv/tls/root.crt
@@ -17,7 +18,7 @@ look() { # name, then a command whose last line is the detail
 }
 
 authority() {
-    get "$STATUS/ca/trust-services.crt" | openssl x509 -inform der -out issuer.pem &&
+    get "$STATUS/ca/$ISSUER.crt" | openssl x509 -inform der -out issuer.pem &&
         openssl verify -CAfile "$root" issuer.pem
 }
 list() {
@@ -42,7 +43,7 @@ stamp() {
 
 look 'issuer chains to the root' authority
 look 'revocation list of the root' list root "$root"
-look 'revocation list of the trust services CA' list trust-services issuer.pem
+look 'revocation list of the trust services CA' list "$ISSUER" issuer.pem
 number=0
 for pair in $STAMPING; do
     name=${pair%%=*}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from estate.load import load
 from estate.project.ceremony import agenda
+from estate.site import Overlay
 from operate import certification
 from operate.failure import Failure
 from operate.playbooks import PlaybookResult
@@ -22,6 +25,7 @@ from operate.workspace import Workspace
 from trust_services.ceremony.agenda import Agenda
 from trust_services.ceremony.records import History
 from trust_services.ceremony.requests import Content
+from trust_services.ceremony.transcript import RevokedEntry
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -118,6 +122,7 @@ def test_what_is_in_force_is_published_once(tmp_path: Path, history: History) ->
     record.mkdir(parents=True)
     (record / "root.crl").write_text("list\n", encoding="ascii")
     history.folders.append(record)
+    history.transcripts.append(SimpleNamespace(issued=()))  # type: ignore[arg-type] # that issued nothing more
     assert certification.settle(run).changed == 7
     assert certification.settle(run).changed == 0
     issued = tmp_path / "ceremony" / "issued"
@@ -171,3 +176,32 @@ def test_what_is_revoked_already_is_not_revoked_again(tmp_path: Path, history: H
     assert certification.revoke(run, "trust-services", "00" * 32) == 0
     history.present.clear()
     assert certification.revoke(run, "trust-services", "00" * 32) == 0
+
+
+def test_former_generations_are_published_until_they_are_revoked(
+    tmp_path: Path, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last certificate of each: what it issued is still told about."""
+    test_what_is_in_force_is_published_once(tmp_path, history)
+    run = run_of("lab", tmp_path)
+    run = replace(run, estate=run.estate.with_overlay(Overlay(generations={"trust-services": 2})))
+    told = Agenda.model_validate(agenda(run.estate))
+    names = ("SMARTGOUV Lab Trust Services CA", "SMARTGOUV Lab Trust Services CA G2")
+    first, last, successor = (
+        certificate(told.subject(name), days=36500) for name in (names[0], names[0], names[1])
+    )
+    history.present["trust-services"] = successor
+    issued = {"trust-services": [first, last, successor]}
+    monkeypatch.setattr(history, "certificates", lambda name: issued.get(name, []))
+    folder = tmp_path / "ceremony" / "issued"
+
+    certification.settle(run)
+    former = x509.load_pem_x509_certificate((folder / "trust-services-1.crt").read_bytes())
+    assert former.serial_number == last.serial_number
+    assert (folder / "trust-services-2.crt").read_bytes() == (folder / "trust-services.crt").read_bytes()
+
+    entry = RevokedEntry(serial=last.serial_number, at=NOW, reason="key_compromise")
+    gone = RevokedEntry(serial=first.serial_number, at=NOW, reason="key_compromise")
+    history.revoked = (entry, gone)
+    certification.settle(run)
+    assert not (folder / "trust-services-1.crt").exists()

@@ -25,8 +25,13 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
             "library": authority.token.library,
             "slot": authority.token.slot,
             "devices": list(authority.token.devices),
-            "key": f"trust-services-{authority.generation}",
+            "key": publication(authority.generation),
         },
+        "trust_services_publication": publication(authority.generation),
+        "trust_services_former": [
+            {"name": publication(former), "key": publication(former)}
+            for former in range(1, authority.generation)
+        ],
         "trust_services_port": LISTENERS[Endpoint.TRUST_SERVICES].port,
         "trust_services_name": estate.fqdn(host),
         "trust_services_lifetime_hours": {
@@ -45,6 +50,11 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
             "token": secret(STATUS_TOKEN),
         },
     }
+
+
+def publication(generation: int) -> str:
+    """What files of a generation of the trust services CA are called, and its key."""
+    return f"trust-services-{generation}"
 
 
 def _database(estate: Estate) -> dict[str, Any]:

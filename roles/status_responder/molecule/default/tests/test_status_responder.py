@@ -11,7 +11,7 @@ from testinfra.host import Host
 Machines = Callable[[str], Host]
 
 HERE = "http://127.0.0.1:8888"
-FETCH_ISSUER = f"curl -sS --fail {HERE}/ca/trust-services.crt | openssl x509 -inform der -out /run/issuer.pem"
+FETCH_ISSUER = f"curl -sS --fail {HERE}/ca/trust-services-1.crt | openssl x509 -inform der -out /run/issuer.pem"
 ROOT = "/etc/smartgouv/tls/root.crt"
 SETTINGS = "/etc/smartgouv/trust-services/issuing.json"
 
@@ -60,7 +60,7 @@ def test_a_revocation_arrives_by_itself(host: Host, machine: Machines) -> None:
         assert time.monotonic() < ends
         time.sleep(1)
     listed = host.check_output(
-        f"curl -sS --fail {HERE}/crl/trust-services.crl | openssl crl -inform der -noout -text"
+        f"curl -sS --fail {HERE}/crl/trust-services-1.crl | openssl crl -inform der -noout -text"
     )
     assert serial.lstrip("0").upper() in listed
 
@@ -68,7 +68,7 @@ def test_a_revocation_arrives_by_itself(host: Host, machine: Machines) -> None:
 @pytest.mark.on("responder")
 def test_lists_and_certificates_are_served(host: Host) -> None:
     """At the addresses that certificates name."""
-    for name in ("root", "trust-services"):
+    for name in ("root", "trust-services-1"):
         host.check_output(f"curl -sS --fail {HERE}/crl/{name}.crl | openssl crl -inform der -noout -nextupdate")
         host.check_output(f"curl -sS --fail {HERE}/ca/{name}.crt | openssl x509 -inform der -noout -subject")
 
@@ -86,7 +86,7 @@ def test_who_answers_strangers_can_write_nothing(host: Host) -> None:
     assert host.check_output("systemctl show trust-services-status-responder --property=User --value") == (
         "status-responder"
     )
-    answers = host.file("/var/lib/smartgouv-status/trust-services.answers")
+    answers = host.file("/var/lib/smartgouv-status/trust-services-1.answers")
     assert (answers.user, answers.mode & 0o022) == ("status-fetch", 0)
 
 

@@ -79,7 +79,7 @@ def test_a_member_of_the_estate_gets_a_signing_certificate(host: Host) -> None:
     assert usage(text, "Extended Key Usage") == set()
     for attribute in (r"businessCategory +=\s*GOV", r"serialNumber +=\s*HEALTH", r"countryName +=\s*BJ"):
         assert re.search(attribute, text)
-    assert "http://status.site.test/crl/trust-services.crl" in text
+    assert "http://status.site.test/crl/trust-services-1.crl" in text
 
 
 def test_its_server_gets_an_authentication_certificate(host: Host) -> None:
@@ -139,13 +139,19 @@ def test_the_record_is_whole_and_the_service_cannot_change_it(host: Host) -> Non
 
 def test_status_is_published_and_signed_by_a_delegate(host: Host) -> None:
     """What responders fetch: answers, a revocation list of the authority's own, its certificate."""
-    for name in ("trust-services.answers", "trust-services.crl", "trust-services.crt", "root.crl", "root.crt"):
+    for name in (
+        "trust-services-1.answers",
+        "trust-services-1.crl",
+        "trust-services-1.crt",
+        "root.crl",
+        "root.crt",
+    ):
         host.check_output(f"curl -sS --fail --cacert {ROOT} {URL}/status/{name} -o /run/{name}")
     assert (
         "verify OK"
-        in host.run(f"openssl crl -inform der -in /run/trust-services.crl -CAfile {ISSUER} -noout").stderr
+        in host.run(f"openssl crl -inform der -in /run/trust-services-1.crl -CAfile {ISSUER} -noout").stderr
     )
-    subject = host.check_output("openssl x509 -inform der -in /run/trust-services.crt -noout -subject")
+    subject = host.check_output("openssl x509 -inform der -in /run/trust-services-1.crt -noout -subject")
     assert "Scenario Trust Services CA" in subject
 
 

@@ -59,12 +59,16 @@ class History:
 
     def names(self) -> set[x509.Name]:
         """Names of all authorities that were ever certified."""
-        return {
-            load_certificate(folder / issued.file).subject
+        return {certificate.subject for certificate in self.certificates()}
+
+    def certificates(self, authority: str | None = None) -> list[x509.Certificate]:
+        """All certificates that were ever issued to authorities, or to one of them, the first ones first."""
+        return [
+            load_certificate(folder / issued.file)
             for folder, text in zip(self.folders, self.transcripts, strict=True)
             for issued in text.issued
-            if issued.kind == "authority"
-        }
+            if issued.kind == "authority" and authority in (None, issued.authority)
+        ]
 
 
 def load(folder: Path) -> History:
