@@ -376,6 +376,26 @@ def flows_are_allowed(estate: Estate) -> Iterator[Finding]:
                 )
 
 
+def hosts_reach_what_all_need(estate: Estate) -> Iterator[Finding]:
+    """Every host may renew its TLS certificate and ask for the time."""
+    opened: dict[Endpoint, set[IPv4Network]] = defaultdict(set)
+    for flow in estate.flows:
+        for endpoint in set(flow.to) & NEEDED_BY_ALL.keys():
+            opened[endpoint].update(estate.sources(flow))
+    for index, host in enumerate(estate.hosts):
+        for endpoint, need in NEEDED_BY_ALL.items():
+            itself = host in estate.offering(endpoint)
+            if not itself and not any(host.address in network for network in opened[endpoint]):
+                yield Finding(("hosts", index, "address"), f"no flow lets '{host.name}' {need}")
+
+
+NEEDED_BY_ALL = {
+    Endpoint.INFRASTRUCTURE_TLS: "renew its TLS certificate",
+    Endpoint.TIME: "ask for the time",
+}
+"""Endpoints that every host must reach, with what for."""
+
+
 def source_zones(estate: Estate, flow: Flow) -> set[str]:
     """Zones in which a flow's senders stand. Operators are trusted by address, not by zone."""
     zones = set(flow.source.zones)
@@ -639,6 +659,7 @@ RULES: tuple[Rule, ...] = (
     hosts_run_on_servers_that_exist,
     links_join_ports_once,
     flows_are_allowed,
+    hosts_reach_what_all_need,
     federation_is_consistent,
     access_rights_lead_somewhere,
     exchange_software_is_supported,

@@ -172,6 +172,22 @@ def flow_past_the_zones(data: dict[str, Any], draw: st.DataObject) -> str:
     return f"from zone '{zone}' into 'data', but '{zone}' doesn't reach 'data'"
 
 
+def host_cut_off(data: dict[str, Any], draw: st.DataObject) -> str:
+    name, need = draw.draw(
+        st.sampled_from([("certificates-of-hosts", "renew its TLS certificate"), ("time", "ask for the time")])
+    )
+    flow = next(flow for flow in data["flows"] if flow["name"] == name)
+    zones = [zone for zone in flow["source"]["zones"] if zone != "operations"]
+    gone = draw.draw(st.sampled_from([z for z in zones if any(h["zone"] == z for h in data["hosts"])]))
+    flow["source"]["zones"] = tuple(zone for zone in flow["source"]["zones"] if zone != gone)
+    cut = [
+        host["name"]
+        for host in data["hosts"]
+        if host["zone"] == gone and "certificate_authority" not in host["roles"]
+    ]
+    return f"no flow lets '{cut[0]}' {need}" if len(cut) == 1 else f"' {need}"
+
+
 def flow_from_nowhere(data: dict[str, Any], draw: st.DataObject) -> str:
     flow = draw.draw(st.sampled_from(data["flows"]))
     flow["source"] = {}
@@ -255,6 +271,7 @@ ANYWHERE: tuple[Break, ...] = (
     two_shares_of_one_custodian,
     two_authorities_of_one_name,
     flow_past_the_zones,
+    host_cut_off,
     flow_from_nowhere,
     right_to_unoffered_service,
     right_given_twice,
