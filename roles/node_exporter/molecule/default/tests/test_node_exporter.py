@@ -1,7 +1,10 @@
 """A host that runs role node_exporter, seen from outside its configuration."""
 
+import time
+
 from testinfra.host import Host
 
+HOST = "/etc/smartgouv/tls/host.crt"
 METRICS = "https://node.test:9100/metrics"
 FETCH = f"curl --silent --show-error --fail --cacert /etc/smartgouv/tls/root.crt {METRICS}"
 
@@ -41,3 +44,43 @@ def test_a_renewed_certificate_is_served_without_a_restart(host: Host) -> None:
 
 def test_the_exporter_starts_at_boot(host: Host) -> None:
     assert host.service("prometheus-node-exporter").is_enabled
+
+
+def test_the_ends_of_certificates_in_files_are_measured(host: Host) -> None:
+    ends = host.check_output(
+        'date --utc --date="$(openssl x509 -in %s -noout -enddate | cut -d= -f2)" +%%s', HOST
+    )
+    # Another test may have renewed it since the last look.
+    host.check_output("systemctl start certificate-scan.service")
+    measured(host, f'certificate_not_after_seconds{{issuer="CN=Scenario root",path="{HOST}",serial="')
+    lines = host.check_output(FETCH).splitlines()
+    assert float(ends) in [float(line.rsplit(" ", 1)[1]) for line in lines if f'path="{HOST}"' in line]
+    measured(host, 'revocation_list_next_update_seconds{issuer="CN=Scenario root",path="/srv/lists/root.crl"}')
+
+
+def test_a_closed_file_is_read_and_one_that_is_no_certificate_is_named(host: Host) -> None:
+    measured(host, 'path="/srv/closed/admin.crt",serial="')
+    measured(host, 'certificate_file_unreadable{path="/srv/closed/broken.crt",reason="malformed"} 1')
+    measured(host, 'certificate_file_unreadable{path="/srv/lists/gone.crt",reason="missing"} 1')
+
+
+def test_a_renewed_certificate_is_measured_by_the_next_look(host: Host) -> None:
+    host.check_output("/root/issue-host-certificate")
+    serial = host.check_output("openssl x509 -in %s -noout -serial", HOST).removeprefix("serial=")
+    host.check_output("systemctl start certificate-scan.service")
+    measured(host, f'path="{HOST}",serial="{serial}"')
+
+
+def test_the_look_is_repeated_and_starts_at_boot(host: Host) -> None:
+    assert host.service("certificate-scan.timer").is_enabled
+    assert "NextElapseUSecMonotonic=infinity" not in host.check_output(
+        "systemctl show certificate-scan.timer --property=NextElapseUSecMonotonic"
+    )
+
+
+def measured(host: Host, text: str) -> None:
+    """Wait for a figure up to twenty seconds: the first look comes with its timer."""
+    deadline = time.monotonic() + 20
+    while text not in (found := host.check_output(FETCH)) and time.monotonic() < deadline:
+        time.sleep(1)
+    assert text in found
