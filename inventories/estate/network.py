@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field
 
@@ -52,12 +53,36 @@ class Endpoint(StrEnum):
     HEALTH = "health"
 
 
+class Shown(StrEnum):
+    """Whose certificate a TLS endpoint shows."""
+
+    HOST = "host"
+    """Its host's, to everybody."""
+    HOST_BY_NAME = "host_by_name"
+    """Its host's to whoever asks for the host by name, another of a CA of its own to others."""
+    AUTHORITY = "authority"
+    """One that the infrastructure TLS CA makes for itself."""
+    MEMBER = "member"
+    """An X-Road authentication certificate. It names the server, not the host (Basic profile)."""
+
+
+class Tls(Model):
+    """How an endpoint speaks TLS. All certificates chain to the site's root."""
+
+    port: Port
+    shows: Shown = Shown.HOST
+    starttls: Literal["postgres"] | None = None
+    """The protocol in which TLS is asked for. None if a connection begins with it."""
+
+
 class Listener(Model):
     """Where an endpoint listens. `roles` is empty when every host offers it."""
 
     ports: tuple[Port, ...]
     roles: frozenset[Role] = frozenset()
     protocol: Protocol = Protocol.TCP
+    tls: Tls | None = None
+    """None for endpoints without TLS, and for those whose certificate isn't of the site's root."""
 
     @property
     def port(self) -> int:
@@ -68,18 +93,32 @@ class Listener(Model):
 _KUBERNETES = frozenset({Role.KUBERNETES_CONTROL_PLANE, Role.KUBERNETES_WORKER})
 _XROAD = frozenset({Role.CENTRAL_SERVER, Role.SECURITY_SERVER})
 
+_AUTHORITY = frozenset({Role.CERTIFICATE_AUTHORITY})
+_BALANCER = frozenset({Role.LOAD_BALANCER})
+_MONITORING = frozenset({Role.MONITORING})
+_SERVER = frozenset({Role.SECURITY_SERVER})
+
 LISTENERS: dict[Endpoint, Listener] = {
     Endpoint.SSH: Listener(ports=(22,)),
     Endpoint.TIME: Listener(ports=(123,), roles=frozenset({Role.TIME_SERVER}), protocol=Protocol.UDP),
-    Endpoint.NODE_METRICS: Listener(ports=(9100,)),
-    Endpoint.INFRASTRUCTURE_TLS: Listener(ports=(9443,), roles=frozenset({Role.CERTIFICATE_AUTHORITY})),
-    Endpoint.TRUST_SERVICES: Listener(ports=(9444,), roles=frozenset({Role.CERTIFICATE_AUTHORITY})),
+    Endpoint.NODE_METRICS: Listener(ports=(9100,), tls=Tls(port=9100)),
+    Endpoint.INFRASTRUCTURE_TLS: Listener(
+        ports=(9443,), roles=_AUTHORITY, tls=Tls(port=9443, shows=Shown.AUTHORITY)
+    ),
+    Endpoint.TRUST_SERVICES: Listener(ports=(9444,), roles=_AUTHORITY, tls=Tls(port=9444)),
     # The ports on which X-Road's own test CA offers both.
     Endpoint.CERTIFICATE_STATUS: Listener(ports=(8888,), roles=frozenset({Role.STATUS_RESPONDER})),
     Endpoint.TIME_STAMPS: Listener(ports=(8899,), roles=frozenset({Role.TIME_STAMPING})),
-    Endpoint.POSTGRESQL: Listener(ports=(5432,), roles=frozenset({Role.POSTGRESQL})),
-    Endpoint.REGISTRY: Listener(ports=(5000,), roles=frozenset({Role.REGISTRY})),
-    Endpoint.KUBERNETES_API: Listener(ports=(6443,), roles=frozenset({Role.KUBERNETES_CONTROL_PLANE})),
+    Endpoint.POSTGRESQL: Listener(
+        ports=(5432,), roles=frozenset({Role.POSTGRESQL}), tls=Tls(port=5432, starttls="postgres")
+    ),
+    Endpoint.REGISTRY: Listener(ports=(5000,), roles=frozenset({Role.REGISTRY}), tls=Tls(port=5000)),
+    Endpoint.KUBERNETES_API: Listener(
+        ports=(6443,),
+        roles=frozenset({Role.KUBERNETES_CONTROL_PLANE}),
+        tls=Tls(port=6443, shows=Shown.HOST_BY_NAME),
+    ),
+    # Shows a certificate that the kubelet made for itself.
     Endpoint.KUBELET: Listener(ports=(10250,), roles=_KUBERNETES),
     Endpoint.PORTAL_NODE_PORT: Listener(ports=(30080,), roles=frozenset({Role.KUBERNETES_WORKER})),
     Endpoint.SECTOR_NODE_PORTS: Listener(
@@ -87,20 +126,23 @@ LISTENERS: dict[Endpoint, Listener] = {
     ),
     # For certificate status alone: whoever checks a certificate would have to check another first
     # (RFC 5280, section 8).
-    Endpoint.HTTP: Listener(ports=(80,), roles=frozenset({Role.LOAD_BALANCER})),
-    Endpoint.HTTPS: Listener(ports=(443,), roles=frozenset({Role.LOAD_BALANCER})),
-    Endpoint.LOAD_BALANCER_METRICS: Listener(ports=(8404,), roles=frozenset({Role.LOAD_BALANCER})),
-    Endpoint.PROMETHEUS: Listener(ports=(9090,), roles=frozenset({Role.MONITORING})),
-    Endpoint.ALERTMANAGER: Listener(ports=(9093,), roles=frozenset({Role.MONITORING})),
+    Endpoint.HTTP: Listener(ports=(80,), roles=_BALANCER),
+    Endpoint.HTTPS: Listener(ports=(443,), roles=_BALANCER, tls=Tls(port=443)),
+    Endpoint.LOAD_BALANCER_METRICS: Listener(ports=(8404,), roles=_BALANCER, tls=Tls(port=8404)),
+    Endpoint.PROMETHEUS: Listener(ports=(9090,), roles=_MONITORING, tls=Tls(port=9090)),
+    Endpoint.ALERTMANAGER: Listener(ports=(9093,), roles=_MONITORING, tls=Tls(port=9093)),
     # X-Road's ports: ig-cs and ig-ss, "Network ports" (information systems on 8080/8443 since 7.4).
-    Endpoint.ADMIN_API: Listener(ports=(4000,), roles=_XROAD),
-    Endpoint.GLOBAL_CONFIGURATION: Listener(ports=(80, 443), roles=frozenset({Role.CENTRAL_SERVER})),
+    Endpoint.ADMIN_API: Listener(ports=(4000,), roles=_XROAD, tls=Tls(port=4000)),
+    Endpoint.GLOBAL_CONFIGURATION: Listener(
+        ports=(80, 443), roles=frozenset({Role.CENTRAL_SERVER}), tls=Tls(port=443)
+    ),
+    # These two show a certificate that the central server made for itself.
     Endpoint.REGISTRATION: Listener(ports=(4001,), roles=frozenset({Role.CENTRAL_SERVER})),
     Endpoint.MANAGEMENT_SERVICES: Listener(ports=(4002,), roles=frozenset({Role.CENTRAL_SERVER})),
-    Endpoint.MESSAGE_TRANSPORT: Listener(ports=(5500,), roles=frozenset({Role.SECURITY_SERVER})),
-    Endpoint.OCSP_RESPONSES: Listener(ports=(5577,), roles=frozenset({Role.SECURITY_SERVER})),
-    Endpoint.INFORMATION_SYSTEMS: Listener(ports=(8080, 8443), roles=frozenset({Role.SECURITY_SERVER})),
-    Endpoint.HEALTH: Listener(ports=(5588,), roles=frozenset({Role.SECURITY_SERVER})),
+    Endpoint.MESSAGE_TRANSPORT: Listener(ports=(5500,), roles=_SERVER, tls=Tls(port=5500, shows=Shown.MEMBER)),
+    Endpoint.OCSP_RESPONSES: Listener(ports=(5577,), roles=_SERVER),
+    Endpoint.INFORMATION_SYSTEMS: Listener(ports=(8080, 8443), roles=_SERVER, tls=Tls(port=8443)),
+    Endpoint.HEALTH: Listener(ports=(5588,), roles=_SERVER),
 }
 """The one home of every well-known port."""
 

@@ -22,8 +22,8 @@ from cryptography.x509 import ocsp
 
 from estate import Estate
 from estate.host import Role
-from estate.network import LISTENERS, Endpoint
-from operate.acceptance import certificates, requests
+from estate.network import LISTENERS, Endpoint, Shown
+from operate.acceptance import requests
 from operate.failure import Failure
 from operate.watching import Question, handshake, trusting
 from operate.workspace import Workspace
@@ -43,10 +43,10 @@ def tls(workspace: Workspace, estate: Estate) -> list[Question]:
         if not flow.source.administration:
             continue
         for host, endpoint, listener in estate.destinations(flow):
-            if endpoint in certificates.OF_HOSTS:
+            if listener.tls is not None and listener.tls.shows is Shown.HOST and listener.tls.starttls is None:
                 name = estate.portal.host_name if endpoint is Endpoint.HTTPS else estate.fqdn(host)
                 asks = endpoints.setdefault(endpoint, [])
-                asks.append(handshake(str(host.address), listener.port, name, context))
+                asks.append(handshake(str(host.address), listener.tls.port, name, context))
     share = HANDSHAKES / max(len(endpoints), 1)
     return [Question(f"TLS to {endpoint}", share, _in_turn(asks)) for endpoint, asks in endpoints.items()]
 

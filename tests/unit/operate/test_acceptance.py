@@ -51,6 +51,18 @@ def test_tls_endpoints_follow_the_roles() -> None:
         target["name"] for target in balancer if target["port"] == 443
     }
     assert [target["starttls"] for target in database if target["port"] == 5432] == ["postgres"]
+    assert {target["port"] for target in certificates.endpoints(estate, estate.host("central1"))} == {
+        443,
+        4000,
+        9100,
+    }
+    server = certificates.endpoints(estate, estate.host("ss-health"))
+    assert {target["port"]: target.get("hostname", True) for target in server} == {
+        4000: True,
+        5500: False,
+        8443: True,
+        9100: True,
+    }
 
 
 def test_hidden_fields_are_found_in_any_order() -> None:
