@@ -6,11 +6,14 @@ from typing import Any
 
 from estate.host import Host
 from estate.model import Estate
-from estate.network import LISTENERS, Endpoint
+from estate.network import LISTENERS, Endpoint, Shown
 from estate.project.ansible.load_balancer import HEALTH_PATH
 
 OVERDUE = 6
-"""Host certificates are renewed after two thirds of their life; a sixth left means that renewals fail."""
+"""Short-lived certificates are renewed at two thirds of their life; a sixth left means that renewals fail."""
+
+PROBED_OTHERWISE = frozenset({Endpoint.REGISTRY, Endpoint.INFRASTRUCTURE_TLS})
+"""Endpoints whose probe asks over TLS for more than a certificate: they aren't probed twice."""
 
 
 def variables(estate: Estate, host: Host) -> dict[str, Any]:
@@ -25,6 +28,8 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         },
         "monitoring_thresholds": {
             "certificate_seconds": estate.trust.infrastructure_tls.leaf_lifetime * 3600 // OVERDUE,
+            "certificate_share": OVERDUE,
+            "status_freshness_seconds": estate.trust.status.freshness * 60,
             "disk_hours": 24,
             "clock_offset_seconds": 0.05,
         },
@@ -36,7 +41,7 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
             _target(estate, "time_stamps", Endpoint.TIME_STAMPS, scheme="http"),
         ],
         "monitoring_probes": [
-            _probe("certificates", "tls", _offered(estate, "{host}:{port}", Endpoint.NODE_METRICS)),
+            _probe("certificates", "tls", _showing_certificates(estate)),
             _probe(
                 "portal",
                 "https",
@@ -44,13 +49,23 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
             ),
             _probe("registry", "https_login", _offered(estate, "https://{host}:{port}/v2/", Endpoint.REGISTRY)),
             _probe("postgresql", "tcp", _offered(estate, "{host}:{port}", Endpoint.POSTGRESQL)),
-            _probe("kubernetes_api", "tcp", _offered(estate, "{host}:{port}", Endpoint.KUBERNETES_API)),
             _probe(
                 "certificate_authority",
                 "https",
                 _offered(estate, "https://{host}:{port}/health", Endpoint.INFRASTRUCTURE_TLS),
             ),
             _probe("security_servers", "http", _offered(estate, "http://{host}:{port}/", Endpoint.HEALTH)),
+            _probe(
+                "revocation_lists",
+                "http",
+                [
+                    instance
+                    for authority in ("root", "trust-services")
+                    for instance in _offered(
+                        estate, f"http://{estate.status_name}/crl/{authority}.crl", Endpoint.HTTP
+                    )
+                ],
+            ),
         ],
     }
 
@@ -66,6 +81,22 @@ def _target(estate: Estate, job: str, endpoint: Endpoint, scheme: str = "https")
 
 def _probe(job: str, module: str, instances: list[dict[str, str]]) -> dict[str, Any]:
     return {"job": job, "module": module, "instances": instances}
+
+
+def _showing_certificates(estate: Estate) -> list[dict[str, str]]:
+    """Every TLS endpoint that can be asked from here, by its host's name.
+
+    Not PostgreSQL, for the prober doesn't speak its protocol; and not the transport of messages, where whoever
+    has no member's certificate is turned away. Files and the record of certificates tell of theirs.
+    """
+    found: list[dict[str, str]] = []
+    for endpoint, listener in LISTENERS.items():
+        tls = listener.tls
+        if tls is None or tls.starttls is not None or tls.shows is Shown.MEMBER:
+            continue
+        if endpoint not in PROBED_OTHERWISE:
+            found += _offered(estate, f"{{host}}:{tls.port}", endpoint)
+    return found
 
 
 def _offered(estate: Estate, address: str, endpoint: Endpoint) -> list[dict[str, str]]:

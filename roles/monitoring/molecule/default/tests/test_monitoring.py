@@ -55,6 +55,11 @@ def test_the_end_of_a_certificate_is_known(host: Host) -> None:
     eventually(lambda: ask(host, left), {"target.test:9100": "1"})
 
 
+def test_the_end_of_a_certificate_in_a_file_is_known(host: Host) -> None:
+    left = 'certificate_not_after_seconds{path="/etc/smartgouv/tls/host.crt"} - time() < bool 86401'
+    eventually(lambda: ask(host, left), {"target.test:9100": "1"})
+
+
 def test_alerts_fire_when_they_should_and_only_then(host: Host) -> None:
     cases = (Path(__file__).parent / "alerts.test.yml").read_text(encoding="utf-8")
     host.check_output("printf %%s %s > /root/alerts.test.yml", cases)
