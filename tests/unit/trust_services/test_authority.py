@@ -128,11 +128,48 @@ def test_new_key_is_agreed_to_by_the_present_one(settings: InToken) -> None:
     assert requests.verify(public, signature, raw)
 
 
-def test_next_generation_has_another_name_and_asks_anew(settings: InToken) -> None:
-    certify(settings, authority.ensure(settings, NOW).request)
-    second = settings.model_copy(update={"label": "infrastructure-tls-2", "common_name": "Site TLS CA G2"})
-    asked = content(settings, authority.ensure(second, NOW).request)
+def successor(settings: InToken) -> InToken:
+    """The next generation."""
+    return settings.model_copy(update={"label": "infrastructure-tls-2", "common_name": "Site TLS CA G2"})
+
+
+def test_next_generation_has_another_name_and_is_agreed_to(settings: InToken) -> None:
+    """In good order the present authority signs for its successor."""
+    made = certify(settings, authority.ensure(settings, NOW).request)
+    request = authority.ensure(successor(settings), NOW).request
+    asked = content(settings, request)
+    assert (asked.kind, asked.certificate) == ("renew", made.fingerprint(hashes.SHA256()).hex())
+    csr = x509.load_pem_x509_csr((asked.csr or "").encode())
+    assert "Site TLS CA G2" in csr.subject.rfc4514_string()
+    public, signed = made.public_key(), settings.requests / (request or "")
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    signature = signed.with_name(f"{request}.sig").read_bytes()
+    assert requests.verify(public, signature, signed.read_bytes())
+
+
+def test_successor_of_a_revoked_authority_asks_anew(settings: InToken, tmp_path: Path) -> None:
+    """Whoever has the compromised key has no say in it."""
+    listing = settings.model_copy(update={"revocation_list": tmp_path / "root.crl"})
+    made = certify(listing, authority.ensure(listing, NOW).request)
+    assert content(listing, authority.ensure(successor(listing), NOW).request).kind == "renew"
+
+    revoked = x509.RevokedCertificateBuilder().serial_number(made.serial_number).revocation_date(NOW).build()
+    names = x509.CertificateRevocationListBuilder().issuer_name(made.issuer).last_update(NOW)
+    listed = names.next_update(NOW + timedelta(days=9)).add_revoked_certificate(revoked)
+    signed = listed.sign(ec.generate_private_key(ec.SECP384R1()), hashes.SHA384())
+    (tmp_path / "root.crl").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+
+    asked = content(listing, authority.ensure(successor(listing), NOW).request)
     assert (asked.kind, asked.certificate) == ("issue", None)
+
+
+def test_a_broken_revocation_list_is_told_by_its_name(settings: InToken, tmp_path: Path) -> None:
+    listing = settings.model_copy(update={"revocation_list": tmp_path / "root.crl"})
+    certify(listing, authority.ensure(listing, NOW).request)
+    (tmp_path / "root.crl").write_text("not a list", encoding="ascii")
+
+    with pytest.raises(Refusal, match=r"root\.crl"):
+        authority.ensure(successor(listing), NOW)
 
 
 def test_dry_run_makes_nothing(settings: InToken) -> None:

@@ -234,6 +234,28 @@ def test_new_authority_after_a_compromise_needs_a_new_name(rig: Rig, key: Signin
     assert replay(rig.place.records, rig.said.append) == 6
 
 
+def test_next_generation_in_good_order(rig: Rig, key: SigningKey) -> None:
+    """The present authority signs for one of another name; the way back to an earlier name is closed."""
+    rig.ask(key)
+    first = rig.hold()
+    rig.clear()
+    new = ec.generate_private_key(ec.SECP256R1())
+    rig.agenda["authorities"]["trust-services"]["common_name"] = "Site Trust CA G2"
+    rig.ask(key, kind="renew", certificate=rig.fingerprint(first), csr_key=new)
+    second = rig.hold()
+    made = records.load_certificate(second / "trust-services.crt")
+    assert made.public_key() == new.public_key()
+    assert "Site Trust CA G2" in made.subject.rfc4514_string()
+    rig.clear()
+
+    rig.agenda["authorities"]["trust-services"]["common_name"] = "Site Trust CA"
+    again = ec.generate_private_key(ec.SECP256R1())
+    rig.ask(new, kind="renew", certificate=rig.fingerprint(second), csr_key=again)
+    with pytest.raises(Refusal, match="was certified before"):
+        rig.hold()
+    assert len(records.load(rig.place.records).certificates("trust-services")) == 2
+
+
 def test_request_is_granted_once(rig: Rig, key: SigningKey) -> None:
     rig.ask(key)
     first = rig.hold()

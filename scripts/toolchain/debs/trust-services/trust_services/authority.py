@@ -46,6 +46,8 @@ class Settings(BaseModel):
     """Where the certificate lies once the root has issued it."""
     requests: Path
     """Folder for requests to the root."""
+    revocation_list: Path | None = None
+    """The root's, in PEM, once there is one: who follows a revoked authority asks as if it were the first."""
 
     def subject(self) -> x509.Name:
         """The authority's name, which must be the agenda's."""
@@ -193,8 +195,8 @@ def _request(
 ) -> str | None:
     """The file name of the request that asks for what is missing; an earlier one for the same is kept."""
     public = requests.fingerprint(key.public_key())
-    # For a new key of the same authority the holder of the present certificate's key has to agree.
-    renewed = present is not None and present.subject == settings.subject()
+    # For a new key, or for the next generation, the holder of the present certificate's key has to agree.
+    renewed = present is not None and not _revoked(settings, present)
     signer = key
     if renewed and present is not None and present.public_key() != key.public_key():
         signer = _holder(keys, present)
@@ -217,6 +219,18 @@ def _request(
         certificate=digest,
     )
     return requests.write(settings.requests, content, signer).name
+
+
+def _revoked(settings: Settings, present: x509.Certificate) -> bool:
+    if settings.revocation_list is None or not settings.revocation_list.exists():
+        return False
+    try:
+        listed = x509.load_pem_x509_crl(settings.revocation_list.read_bytes())
+    except ValueError as error:
+        raise Refusal(
+            f"{settings.revocation_list}: {error}", "apply the site again: the list is in the root's records"
+        ) from error
+    return listed.get_revoked_certificate_by_serial_number(present.serial_number) is not None
 
 
 def _holder(keys: _Keys, present: x509.Certificate) -> SigningKey:

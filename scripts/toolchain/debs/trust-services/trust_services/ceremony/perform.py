@@ -166,7 +166,9 @@ def _requests(place: Place, agenda: Agenda, history: History, by_quorum: Collect
         if any(other.content.authority == request.content.authority for other in granted):
             raise Refusal(f"{path}: '{request.content.authority}' asks twice", "take one of the requests away")
         subject = agenda.subject(agenda.authorities[request.content.authority].common_name)
-        if request.content.kind == "issue" and subject in names:
+        before = history.present.get(request.content.authority)
+        another = before is None or before.subject != subject
+        if request.content.kind != "revoke" and another and subject in names:
             # Two authorities of one name: relying parties may take the wrong one.
             raise Refusal(
                 f"{path}: an authority called '{subject.rfc4514_string()}' was certified before",
