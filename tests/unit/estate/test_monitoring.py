@@ -83,15 +83,22 @@ def test_no_address_is_probed_twice(estate: Estate) -> None:
 
 
 def test_both_revocation_lists_are_fetched_as_relying_parties_do() -> None:
-    (probe,) = (
-        probe for probe in variables(load("lab"))["monitoring_probes"] if probe["job"] == "revocation_lists"
-    )
+    """Under the names that stand in certificates, which follow the authority's generation."""
+    estate = load("lab")
+    trust = estate.trust
+    second = trust.trust_services.model_copy(update={"generation": 2})
+    successor = estate.model_copy(update={"trust": trust.model_copy(update={"trust_services": second})})
 
-    assert probe["module"] == "http"
-    assert [instance["address"] for instance in probe["instances"]] == [
-        "http://status.lab.smartgouv.test/crl/root.crl",
-        "http://status.lab.smartgouv.test/crl/trust-services.crl",
-    ]
+    for site, name in ((estate, "trust-services-1"), (successor, "trust-services-2")):
+        (probe,) = (
+            probe for probe in variables(site)["monitoring_probes"] if probe["job"] == "revocation_lists"
+        )
+
+        assert probe["module"] == "http"
+        assert [instance["address"] for instance in probe["instances"]] == [
+            "http://status.lab.smartgouv.test/crl/root.crl",
+            f"http://status.lab.smartgouv.test/crl/{name}.crl",
+        ]
 
 
 def test_budgets_are_the_estates() -> None:

@@ -8,6 +8,7 @@ from estate.host import Host
 from estate.model import Estate
 from estate.network import LISTENERS, Endpoint, Shown
 from estate.project.ansible.load_balancer import HEALTH_PATH
+from estate.project.ansible.trust_services import publication
 
 OVERDUE = 6
 """Short-lived certificates are renewed at two thirds of their life; a sixth left means that renewals fail."""
@@ -60,7 +61,7 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
                 "http",
                 [
                     instance
-                    for authority in ("root", "trust-services")
+                    for authority in ("root", publication(estate.trust.trust_services.generation))
                     for instance in _offered(
                         estate, f"http://{estate.status_name}/crl/{authority}.crl", Endpoint.HTTP
                     )
