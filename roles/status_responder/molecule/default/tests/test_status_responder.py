@@ -13,6 +13,7 @@ Machines = Callable[[str], Host]
 HERE = "http://127.0.0.1:8888"
 FETCH_ISSUER = f"curl -sS --fail {HERE}/ca/trust-services-1.crt | openssl x509 -inform der -out /run/issuer.pem"
 ROOT = "/etc/smartgouv/tls/root.crt"
+PUBLISHER = "/etc/smartgouv/trust-services/publish.json"
 SETTINGS = "/etc/smartgouv/trust-services/issuing.json"
 
 
@@ -35,7 +36,7 @@ def status(host: Host, serial: str, algorithm: str = "sha1") -> str:
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
 def test_a_certificate_in_force_is_good(host: Host, machine: Machines, algorithm: str) -> None:
     """Signed by a delegate of the authority; X-Road asks with SHA-1, others with SHA-256."""
-    serial = serials(machine("authority"))[0]
+    serial = serials(machine("authority"))[-1]
     assert ": good" in status(host, serial, algorithm)
 
 
@@ -53,7 +54,14 @@ def test_a_certificate_that_nobody_issued_is_not_answered_for(host: Host) -> Non
 def test_a_revocation_arrives_by_itself(host: Host, machine: Machines) -> None:
     """In the answers and in the revocation list, within a minute and without anybody's help."""
     authority = machine("authority")
-    serial = serials(authority)[-1]
+    if len(serials(authority)) == 1:
+        # Answers are signed with another certificate then, and this one isn't needed any more.
+        authority.check_output(f"trust-services status renew-responder --config {PUBLISHER}")
+    ends = time.monotonic() + 60
+    while len(serials(authority)) == 1:
+        assert time.monotonic() < ends
+        time.sleep(1)
+    serial = serials(authority)[0]
     authority.check_output(f"trust-services issuing revoke --config {SETTINGS} {serial} --reason superseded")
     ends = time.monotonic() + 60
     while ": revoked" not in status(host, serial):
@@ -94,7 +102,7 @@ def test_who_answers_strangers_can_write_nothing(host: Host) -> None:
 def test_answers_go_on_while_the_authority_is_down(host: Host, machine: Machines) -> None:
     """And the responder, started anew, answers from what it kept."""
     authority = machine("authority")
-    serial = serials(authority)[0]
+    serial = serials(authority)[-1]
     authority.check_output("systemctl stop trust-services-issuing trust-services-publisher")
     try:
         host.check_output("systemctl restart trust-services-status-fetch trust-services-status-responder")
