@@ -68,6 +68,19 @@ def status(workspace: Workspace, estate: Estate) -> list[Question]:
     return [Question("OCSP", STATUS, _in_turn(asks))]
 
 
+def signers(workspace: Workspace, estate: Estate) -> dict[str, int]:
+    """The serial number of the certificate that each responder's answers are signed with."""
+    subject = _certificate(next(iter(sorted(workspace.timestamping_directory.glob("*.crt")))))
+    builder = ocsp.OCSPRequestBuilder().add_certificate(subject, _issuer(workspace), hashes.SHA1())  # noqa: S303
+    request, port = builder.build().public_bytes(Encoding.DER), LISTENERS[Endpoint.CERTIFICATE_STATUS].port
+    found = {}
+    for responder in estate.hosts_with(Role.STATUS_RESPONDER):
+        address = str(responder.address)
+        answer = ocsp.load_der_ocsp_response(_post(address, port, address, "application/ocsp-request", request))
+        found[responder.name] = answer.certificates[0].serial_number
+    return found
+
+
 def stamps(workspace: Workspace, estate: Estate) -> list[Question]:
     """A kind for each time-stamping authority; OpenSSL verifies the stamps."""
     port = LISTENERS[Endpoint.TIME_STAMPS].port
