@@ -45,6 +45,9 @@ class _Listener:
             operation, resource = _described(event.resource_pre_event.metadata)
             if operation not in _QUIET:
                 self._report.progress(f"{operation.value} {resource}")
+            if operation is OpType.UPDATE:
+                for sentence in _due(event.resource_pre_event.metadata):
+                    self._report.line(f"certificate  {sentence}")
         elif event.res_outputs_event is not None and self._changing:
             operation, resource = _described(event.res_outputs_event.metadata)
             if operation not in _QUIET:
@@ -220,6 +223,12 @@ def _described(metadata: Any) -> tuple[OpType, str]:
     """The operation, and the resource as `type name`."""
     *_, kind, resource = metadata.urn.split("::")
     return OpType(metadata.op), f"{kind.rpartition('$')[2].rpartition(':')[2]} {resource}"
+
+
+def _due(metadata: Any) -> list[str]:
+    """Which certificates an update is to replace, and why: in the words of the provider `xroad`."""
+    inputs = metadata.new.inputs if metadata.new is not None else None
+    return [str(sentence) for sentence in (inputs or {}).get("due") or ()]
 
 
 def _changed(counts: Mapping[str, int]) -> int:

@@ -28,11 +28,11 @@ _USAGES = {
 class LocalAuthority:
     """Issues X-Road certificates and the TLS certificates of a test's servers."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read the authority in `folder`, or make one there."""
+    def __init__(self, folder: Path, name: str = "Test Trust Services CA") -> None:
+        """Read the authority in `folder`, or make one of this name there."""
         self.certificate_file, key_file = folder / "ca.crt", folder / "ca.key"
         if not key_file.exists():
-            _make(self.certificate_file, key_file)
+            _make(self.certificate_file, key_file, name)
         self.certificate = x509.load_pem_x509_certificate(self.certificate_file.read_bytes())
         key = serialization.load_pem_private_key(key_file.read_bytes(), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
@@ -85,9 +85,9 @@ class LocalAuthority:
         )
 
 
-def _make(certificate_file: Path, key_file: Path) -> None:
+def _make(certificate_file: Path, key_file: Path, common_name: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test Trust Services CA")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()

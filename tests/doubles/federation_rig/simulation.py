@@ -58,6 +58,13 @@ class Simulation:
         self.timestamping.mkdir(exist_ok=True)
         (self.timestamping / "timestamp1.crt").write_bytes(self.trust.stamp_pem)
 
+    def succeed(self) -> TrustServices:
+        """Let another authority issue from now on. What tells of its certificates must still be served."""
+        folder = self.folder / "successor"
+        folder.mkdir()
+        authority = LocalAuthority(folder, "Test Trust Services CA G2")
+        return TrustServices(authority.certificate, authority.key)
+
     def start(self, name: str) -> None:
         """Start one server."""
         state = self.folder / "servers" / name

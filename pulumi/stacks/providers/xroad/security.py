@@ -49,7 +49,9 @@ class CertificateDetails(Answer):
     """Facts of a certificate. The hash is what the API finds it by."""
 
     hash: str
-    not_after: str = ""
+    issuer_common_name: str
+    not_before: str
+    not_after: str
 
 
 class TokenCertificate(Answer):
@@ -324,6 +326,10 @@ class SecurityServerApi:
     async def activate_certificate(self, certificate: str) -> None:
         """Use a certificate from now on."""
         await self.connection.send("PUT", f"/token-certificates/{certificate}/activate")
+
+    async def disable_certificate(self, certificate: str) -> None:
+        """Don't use a certificate any more; it can be activated again."""
+        await self.connection.send("PUT", f"/token-certificates/{certificate}/disable")
 
     async def delete_certificate(self, certificate: str) -> None:
         """Remove a certificate that isn't registered."""

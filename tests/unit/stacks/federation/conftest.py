@@ -102,7 +102,7 @@ def declaration(simulation: Simulation) -> FederationArgs:
                         "subsystem": "TEST:GOV:DIGITAL:MANAGEMENT",
                         "wsdl_url": f"http://{central}:{80 + OFFSET}/managementservices.wsdl",
                         "services_url": f"https://{central}:{4002 + OFFSET}/managementservice/manage/",
-                        "services": ["clientDeletion", "clientReg"],
+                        "services": ["authCertDeletion", "clientDeletion", "clientReg"],
                     },
                 ),
                 server(

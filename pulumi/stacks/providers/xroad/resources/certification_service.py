@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
+from dataclasses import replace
 from typing import ClassVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from stacks.providers.serving import Properties, ProviderError
+from stacks.providers.serving import UNKNOWN, Checked, Difference, Properties, ProviderError, Subject
 from stacks.providers.xroad.central import CertificationServiceSummary, OcspResponder
-from stacks.providers.xroad.errors import ApiError
+from stacks.providers.xroad.errors import ApiError, UnreachableError
 from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone, in_order
 
 BASIC_PROFILE = "ee.ria.xroad.common.certificateprofile.impl.BasicCertificateProfileInfoProvider"
@@ -19,7 +21,7 @@ BASIC_PROFILE = "ee.ria.xroad.common.certificateprofile.impl.BasicCertificatePro
 
 
 class CertificationServiceInputs(Inputs):
-    """An approved authority. Its certificate comes from the authority itself."""
+    """An approved authority. Its certificate comes from the authority itself, as it is at present."""
 
     kind: ClassVar[str] = "CertificationService"
 
@@ -29,15 +31,21 @@ class CertificationServiceInputs(Inputs):
     tls_only: bool = False
     """Whether it issues authentication certificates only."""
     csr_format: str = "PEM"
+    certificate: str = ""
+    """PEM. The provider fills it in; empty if the authority couldn't be asked: then nothing changes."""
     ocsp_responders: tuple[str, ...] = ()
     """Addresses. No certificates: X-Road accepts answers of whom the authority itself certified to answer."""
 
 
 class CertificationServiceKind(Kind[CertificationServiceInputs]):
-    """Approves the trust-services authority. The API would take the same certificate twice: it is compared."""
+    """Approves the trust-services authority. The API would take the same certificate twice: it is compared.
+
+    An authority with another certificate is another resource, made beside the earlier one. The engine removes
+    that one last, when security servers have certificates of the new one.
+    """
 
     inputs = CertificationServiceInputs
-    replacing = frozenset({"name"})
+    replacing = frozenset({"name", "certificate"})
 
     def key(self, wish: CertificationServiceInputs) -> str:
         """The name of the declaration."""
@@ -47,9 +55,29 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
         """From the name of the declaration."""
         return CertificationServiceInputs(name=key)
 
+    async def check(self, subject: Subject, inputs: Properties) -> Checked:
+        """Validate a declaration, and fill in the certificate as it is now: a successor's is a difference."""
+        checked = await super().check(subject, inputs)
+        if checked.refusals or UNKNOWN in inputs.values():
+            return checked
+        with suppress(UnreachableError):
+            certificate = (await self._certificate(CertificationServiceInputs(name=""))).decode()
+            return Checked({**checked.inputs, "certificate": certificate})
+        return checked
+
+    async def diff(
+        self, identifier: str, old_inputs: Properties, state: Properties, inputs: Properties
+    ) -> Difference:
+        """Compare declarations; certificates by what is approved."""
+        found = await super().diff(identifier, old_inputs, state, inputs)
+        certificate = str(inputs.get("certificate") or "")
+        same = not certificate or fingerprint(certificate.encode()) == state.get("certificate_hash")
+        replacements = tuple(name for name in found.replacements if not (same and name == "certificate"))
+        return replace(found, replacements=replacements, delete_before_replace=False)
+
     async def find(self, wish: CertificationServiceInputs) -> Found[CertificationServiceInputs] | None:
         """Look for a service with the authority's certificate."""
-        certificate = await self._certificate()
+        certificate = await self._certificate(wish)
         item = await self._service(fingerprint(certificate))
         if item is None:
             return None
@@ -61,13 +89,14 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
             profile=service.certificate_profile_info,
             tls_only=service.tls_auth,
             csr_format=service.default_csr_format,
+            certificate=wish.certificate,
             ocsp_responders=in_order([_named(item) for item in responders], wish.ocsp_responders),
         )
         return Found(found, {"certificate_hash": fingerprint(certificate), "service": item.id})
 
     async def make(self, wish: CertificationServiceInputs) -> None:
         """Approve it, then name its responders."""
-        certificate = await self._certificate()
+        certificate = await self._certificate(wish)
         service = await self.servers.central.add_certification_service(
             certificate, wish.profile, tls_only=wish.tls_only, csr_format=wish.csr_format
         )
@@ -92,17 +121,41 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
                 await central.delete_ocsp_responder(identifier)
 
     async def remove(self, wish: CertificationServiceInputs, state: Properties) -> None:
-        """Withdraw the approval."""
+        """Withdraw the approval, unless a security server still uses one of the authority's certificates."""
         item = await self._service(str(state.get("certificate_hash")))
         if item is None:
             return
+        if users := await self._users(item.name):
+            raise ProviderError(
+                f"the approval of '{item.name}' can't be withdrawn: {', '.join(users)} would be cut off; "
+                "next: preview, which says what keeps their certificates from being replaced, then apply again"
+            )
         try:
             await self.servers.central.delete_certification_service(item.id)
         except ApiError as error:
             if not gone(error):
                 raise
 
-    async def _certificate(self) -> bytes:
+    async def _users(self, authority: str) -> list[str]:
+        """Hosts that use certificates of an authority. One that can't be reached orders anew when it can."""
+        users: list[str] = []
+        settings = self.servers.settings
+        for name in settings.servers:
+            if name == settings.central:
+                continue
+            try:
+                tokens = await self.servers.security(name).tokens()
+            except ProviderError:
+                continue
+            used = [item for token in tokens for key in token.keys for item in key.certificates if item.active]
+            if any(item.certificate_details.issuer_common_name == authority for item in used):
+                users.append(name)
+        return users
+
+    async def _certificate(self, wish: CertificationServiceInputs) -> bytes:
+        """The declared certificate, or the present one where none is."""
+        if wish.certificate:
+            return wish.certificate.encode()
         certificates = await self.servers.authority.certificates()
         if not certificates:
             raise ProviderError("the trust-services authority shows no certificate")

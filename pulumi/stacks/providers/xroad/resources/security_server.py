@@ -3,15 +3,34 @@
 # ruff: noqa: ARG002  (methods answer one interface; not each kind needs all of it)
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import ClassVar
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
-from stacks.providers.serving import Properties, ProviderError
+from stacks.providers.serving import (
+    UNKNOWN,
+    Checked,
+    Difference,
+    Properties,
+    ProviderError,
+)
+from stacks.providers.serving import (
+    Subject as About,
+)
 from stacks.providers.xroad.authority import CertificateOrder, Subject
 from stacks.providers.xroad.errors import ApiError, UnreachableError
 from stacks.providers.xroad.identifiers import ServerId
+from stacks.providers.xroad.renewal import (
+    REGISTERED,
+    Holding,
+    Renewal,
+    holding,
+    issuer_of,
+    name_of,
+    renew_before,
+)
+from stacks.providers.xroad.resources.distribution import distributed
 from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone, in_order
 from stacks.providers.xroad.security import (
     SENDING_FAILED,
@@ -49,12 +68,19 @@ class SecurityServerInputs(Inputs):
     """Addresses of the approved time-stamping services that it uses, and of no others."""
     ready: bool = True
     """False is only found, never declared: a certificate isn't registered, active or good."""
+    due: tuple[str, ...] = ()
+    """Which certificates are to be replaced or removed, and why. The provider fills it in: a plan tells it."""
 
 
 class SecurityServerKind(Kind[SecurityServerInputs]):
     """Initialises and registers a security server; each step looks first, so any of them may be the first.
 
     Only the registration that is declared is approved: this server, this address, this certificate.
+
+    A certificate that is revoked, due, or of another authority than the present one is replaced by one for a
+    new key, beside it: messages pass all the while. The new one is used when every security server knows it;
+    the earlier one is unregistered and removed when none is shown it any more. Signing certificates come first,
+    since registrations are signed with them.
     """
 
     inputs = SecurityServerInputs
@@ -69,6 +95,26 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         server, _, identity = key.partition("/")
         ServerId.parse(identity)
         return SecurityServerInputs(server=server, identity=identity, address="", owner_name="", country="")
+
+    async def check(self, subject: About, inputs: Properties) -> Checked:
+        """Validate a declaration, and fill in what is due now: a certificate may be, whatever is declared."""
+        checked = await super().check(subject, inputs)
+        if checked.refusals or UNKNOWN in inputs.values():
+            return checked
+        due = await self._due(self.inputs.model_validate(checked.inputs))
+        return Checked({**checked.inputs, "due": list(due)})
+
+    async def diff(
+        self, identifier: str, old_inputs: Properties, state: Properties, inputs: Properties
+    ) -> Difference:
+        """Compare declarations. What is due is a difference, what was due isn't."""
+        found = await super().diff(identifier, old_inputs, state, inputs)
+        others = tuple(name for name in found.updates if name != "due")
+        return replace(found, updates=(*others, "due") if inputs.get("due") else others)
+
+    async def _settle(self, wish: SecurityServerInputs) -> Properties:
+        """Nothing may be due in the end."""
+        return await super()._settle(wish.model_copy(update={"due": ()}))
 
     async def find(self, wish: SecurityServerInputs) -> Found[SecurityServerInputs] | None:
         """None until the central server has it."""
@@ -85,8 +131,8 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         if not (status.is_anchor_imported and status.token_initialized and status.is_server_owner_initialized):
             return Found(found)
         token = await self._token(own)
-        authentication = _certificate(token, self._label(wish, "AUTHENTICATION"))
-        signing = _certificate(token, self._label(wish, "SIGNING"))
+        holdings = await self._holdings(wish, token)
+        authentication, signing = (holdings[usage].shown for usage in ("AUTHENTICATION", "SIGNING"))
         facts: Properties = {}
         if authentication is not None:
             facts["authentication_certificate"] = authentication.hash
@@ -103,6 +149,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                     and signing is not None
                     and signing.active,
                     "timestamping": in_order([*in_use, *(item.url for item in stale)], wish.timestamping),
+                    "due": _sentences(wish, holdings.values()),
                 }
             ),
             facts,
@@ -120,11 +167,15 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         await self._activate(wish, own, signing.hash)
         authentication = await self._certify(wish, own, "AUTHENTICATION")
         await self._register(wish, own, authentication.hash)
+        if not authentication.active and await self._replaced(wish, own):
+            # Its own registration is all that this server can see; others learn of it with their next fetch.
+            await distributed(self.servers)
         await self._activate(wish, own, authentication.hash)
         identity = ServerId.parse(wish.identity)
         if (await self.servers.central.security_server(identity)).server_address != wish.address:
             await self.servers.central.change_security_server_address(identity, wish.address)
         await self.use_timestamping(wish)
+        await self._retire(wish, own)
 
     async def remove(self, wish: SecurityServerInputs, state: Properties) -> None:
         """End the registration at the central server, then discard the server's own keys."""
@@ -139,7 +190,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             for usage in ("AUTHENTICATION", "SIGNING"):
                 for key in _keys(token, self._label(wish, usage)):
                     for certificate in key.certificates:
-                        if certificate.status in _REGISTERED and usage == "AUTHENTICATION":
+                        if certificate.status in REGISTERED and usage == "AUTHENTICATION":
                             await self._forget(own, certificate.hash)
                     await own.delete_key(key.id)
         except UnreachableError:
@@ -231,27 +282,53 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
     async def _certify(
         self, wish: SecurityServerInputs, own: SecurityServerApi, usage: KeyUsage
     ) -> TokenCertificate:
-        """The certificate of the key for this usage: the present one, or an ordered one."""
-        label = self._label(wish, usage)
-        token = await self._token(own)
-        present = _certificate(token, label)
-        if present is not None:
-            return present
+        """The certificate for this usage: the present one, or an ordered one if that must be replaced."""
+        held = (await self._holdings(wish, await self._token(own)))[usage]
+        if held.chosen is not None:
+            return held.chosen
         authority = await self._authority_name(wish, own, usage)
+        certificate = await self._order(wish, own, usage, authority, held.pending)
+        if issuer_of(certificate) != authority:
+            # An interrupted run had ordered it from the authority before: an order gives the same one for ever.
+            await self._discard_pending(wish, own, usage)
+            certificate = await self._order(wish, own, usage, authority, None)
+        if any(item.certificate_details.issuer_common_name != authority for item in held.replaced):
+            # A signing certificate is used as soon as it is imported: all must know its authority before.
+            await distributed(self.servers)
+        try:
+            await own.import_certificate(certificate)
+        except ApiError as error:
+            if error.code != "certificate_already_exists":
+                raise
+        imported = (await self._holdings(wish, await self._token(own)))[usage].chosen
+        if imported is None:
+            raise ProviderError(f"{wish.server} accepted the {usage.lower()} certificate, but doesn't show it")
+        return imported
+
+    async def _order(
+        self,
+        wish: SecurityServerInputs,
+        own: SecurityServerApi,
+        usage: KeyUsage,
+        authority: str,
+        pending: Key | None,
+    ) -> bytes:
+        """Order a certificate for a key that waits for one, or for a new key."""
+        label = self._label(wish, usage)
         identity = ServerId.parse(wish.identity)
         subject = self._subject(wish, await own.subject_fields(authority, usage, identity.owner), usage)
         order = CertificateWish(usage, authority, identity.owner, subject.fields)
-        key = next(iter(_keys(token, label)), None)
-        if key is None:
-            key_id, request_id = await own.add_key_with_request(token.id, label, order)
+        if pending is None:
+            key_id, request_id = await own.add_key_with_request(SOFTWARE_TOKEN, label, order)
         else:
-            if not key.certificate_signing_requests:
-                await own.add_request(key.id, order)
-                key = next(iter(_keys(await self._token(own), label)))
-            key_id, request_id = key.id, key.certificate_signing_requests[0].id
+            if not pending.certificate_signing_requests:
+                await own.add_request(pending.id, order)
+                keys = _keys(await self._token(own), label)
+                pending = next(key for key in keys if key.id == pending.id)
+            key_id, request_id = pending.id, pending.certificate_signing_requests[0].id
         request = await own.certificate_request(key_id, request_id)
         subject.require(request, f"{wish.server}, {usage.lower()} key")
-        certificate = await self.servers.authority.sign(
+        return await self.servers.authority.sign(
             CertificateOrder(
                 usage,
                 identity.owner,
@@ -260,15 +337,93 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                 wish.address if usage == "AUTHENTICATION" else None,
             )
         )
+
+    async def _discard_pending(
+        self, wish: SecurityServerInputs, own: SecurityServerApi, usage: KeyUsage
+    ) -> None:
+        held = (await self._holdings(wish, await self._token(own)))[usage]
+        if held.pending is not None:
+            await own.delete_key(held.pending.id)
+
+    async def _replaced(self, wish: SecurityServerInputs, own: SecurityServerApi) -> bool:
+        """Whether an authentication certificate is in use that another one is to replace."""
+        held = (await self._holdings(wish, await self._token(own)))["AUTHENTICATION"]
+        return any(item.active for item in held.replaced)
+
+    async def _retire(self, wish: SecurityServerInputs, own: SecurityServerApi) -> None:
+        """Stop using what was replaced, then end its registration and remove it with its keys."""
+        holdings = (await self._holdings(wish, await self._token(own))).values()
+        replaced = [item for held in holdings for item in held.replaced]
+        for certificate in replaced:
+            if certificate.active:
+                await own.disable_certificate(certificate.hash)
+        if replaced:
+            # The server itself, and connections that are open, go on with the earlier ones for a moment.
+            await distributed(self.servers)
+        for held in holdings:
+            removed = {item.hash for key in held.unused for item in key.certificates}
+            for certificate in held.replaced:
+                if self._is_registered(held, certificate):
+                    await self._unregister(wish, own, certificate.hash)
+                if certificate.hash not in removed:
+                    # It shares its key with the chosen one.
+                    await own.delete_certificate(certificate.hash)
+            for key in held.unused:
+                await own.delete_key(key.id)
+
+    @staticmethod
+    def _is_registered(held: Holding, certificate: TokenCertificate) -> bool:
+        """Whether the central server has it. Signing certificates are called registered, but aren't."""
+        return held.usage == "AUTHENTICATION" and certificate.status in REGISTERED
+
+    async def _unregister(self, wish: SecurityServerInputs, own: SecurityServerApi, certificate: str) -> None:
+        """Have the central server forget an authentication certificate."""
+        last = "not tried"
+
+        async def unregistered() -> bool:
+            nonlocal last
+            if (await own.certificate(certificate)).status not in REGISTERED:
+                return True
+            try:
+                await own.unregister_certificate(certificate)
+            except ApiError as error:
+                # The management services' own server may be changing over, or an interrupted run was heard:
+                # then the configuration tells the server that the certificate is gone.
+                if error.code != SENDING_FAILED and error.status != 409:
+                    raise
+                last = str(error)
+                return False
+            return True
+
+        await until(
+            unregistered,
+            f"{wish.server}: the registration of its earlier certificate {certificate} is ended",
+            deadline_seconds=self.servers.settings.distribution_seconds,
+            interval_seconds=self.servers.settings.probe_seconds,
+            detail=lambda: last,
+        )
+
+    async def _due(self, wish: SecurityServerInputs) -> tuple[str, ...]:
+        """What is due on a server as it is now. Nothing is on one that isn't made yet or can't be asked.
+
+        Unless a renewal is demanded: then a server that can't be asked mustn't be passed over.
+        """
+        demanded = renew_before() is not None
         try:
-            await own.import_certificate(certificate)
-        except ApiError as error:
-            if error.code != "certificate_already_exists":
-                raise
-        imported = _certificate(await self._token(own), label)
-        if imported is None:
-            raise ProviderError(f"{wish.server} accepted the {usage.lower()} certificate, but doesn't show it")
-        return imported
+            tokens = await self.servers.security(wish.server).tokens()
+            token = next((item for item in tokens if item.id == SOFTWARE_TOKEN), None)
+            return _sentences(wish, (await self._holdings(wish, token)).values()) if token else ()
+        except ProviderError as error:
+            return (f"{wish.server} can't be asked about its certificates: {error}",) if demanded else ()
+
+    async def _holdings(self, wish: SecurityServerInputs, token: Token) -> dict[KeyUsage, Holding]:
+        """What the token has for each usage."""
+        try:
+            authority = name_of((await self.servers.authority.certificates())[0])
+        except UnreachableError:
+            authority = None
+        renewal = Renewal(authority, datetime.now(UTC), renew_before())
+        return {usage: holding(token, self._label(wish, usage), usage, renewal) for usage in _USAGES}
 
     async def _register(self, wish: SecurityServerInputs, own: SecurityServerApi, certificate: str) -> None:
         """Ask for registration, approve it, wait until the global configuration has it."""
@@ -387,8 +542,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
 
     async def _authority_name(self, wish: SecurityServerInputs, own: SecurityServerApi, usage: KeyUsage) -> str:
         """What the global configuration calls the authority that we order from."""
-        certificate = x509.load_pem_x509_certificate((await self.servers.authority.certificates())[0])
-        name = str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+        name = name_of((await self.servers.authority.certificates())[0])
 
         async def known() -> str | None:
             offered = [item.name for item in await own.certificate_authorities(usage)]
@@ -435,24 +589,15 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         raise ProviderError(f"{own.connection.endpoint} has no software token")
 
 
-_REGISTERED = frozenset({"REGISTERED", "REGISTRATION_IN_PROGRESS"})
-_DISCARDED = frozenset({"DELETION_IN_PROGRESS", "GLOBAL_ERROR"})
+_USAGES: tuple[KeyUsage, ...] = ("AUTHENTICATION", "SIGNING")
 
 
 def _keys(token: Token, label: str) -> list[Key]:
     return [key for key in token.keys if key.label == label]
 
 
-def _certificate(token: Token, label: str) -> TokenCertificate | None:
-    """The usable certificate under a label: an active one before others."""
-    usable = [
-        certificate
-        for key in _keys(token, label)
-        for certificate in key.certificates
-        if certificate.status not in _DISCARDED
-    ]
-    usable.sort(key=lambda item: (item.active, item.status == "REGISTERED"), reverse=True)
-    return usable[0] if usable else None
+def _sentences(wish: SecurityServerInputs, holdings: Iterable[Holding]) -> tuple[str, ...]:
+    return tuple(f"{wish.server}: {reason}" for held in holdings for reason in held.reasons)
 
 
 def _same_hash(one: str, other: str) -> bool:
