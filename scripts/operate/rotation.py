@@ -7,6 +7,7 @@ with by the same command: what it set out to do is written down before it begins
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +27,11 @@ from operate.playbooks import run_playbook
 from operate.run import Run
 from operate.watching import Question, Tally, watching
 from operate.workspace import Workspace
+from stacks.providers.xroad.renewal import RENEW_VARIABLE
+from trust_services.issuing.profiles import BACKDATED
+
+FEDERATION = "federation"
+"""The word for the certificates of all security servers."""
 
 Clients = Callable[[Workspace, Estate], list[Question]]
 
@@ -43,12 +49,14 @@ class Rotation:
 
 @dataclass(frozen=True)
 class Begun:
-    """What a rotation of an authority set out to do."""
+    """What a rotation that can be interrupted set out to do."""
 
     authority: str
     generation: int
     compromised: str = ""
     """SHA-256 of the certificate that is to be revoked; empty in a planned rotation."""
+    at: str = ""
+    """When it began, for what renews everything older (ISO 8601, whole seconds); else empty."""
 
 
 def rotate(run: Run, what: str) -> Tally:
@@ -117,23 +125,60 @@ def _replace(run: Run, authority: str, *, revoke: bool = False) -> int:
         overlay.with_next_generation(run.workspace, authority, begun.generation)
     run = replace(run, estate=run.workspace.load(), measured=run.measured, settled=set())
     changed = certification.revoke(run, authority, begun.compromised) if begun.compromised else 0
-    wanted = ["trust"] if authority == "infrastructure-tls" else ["trust", "trust-services", "federation"]
-    records = stages.apply(run, [stage for stage in stages.STAGES if stage.name in wanted])
+    if authority == "infrastructure-tls":
+        changed += _apply(run, "trust")
+    else:
+        changed += _apply(run, "trust", "trust-services")
+        # The federation comes last: it tells the central server whose stamps and certificates to trust.
+        changed += _playbook("rotate_time_stamping")(run)
+        changed += _apply(run, "federation")
     _marker(run.workspace).unlink()
-    return changed + sum(record.changed for record in records)
+    return changed
+
+
+def _federation(run: Run) -> int:
+    """Renew every X-Road certificate that is older than the first attempt. The provider finds them."""
+    begun = _unfinished(run, FEDERATION, revoke=False)
+    if begun is None:
+        begun = Begun(FEDERATION, 0, at=datetime.now(UTC).isoformat(timespec="seconds"))
+        _write_down(run, begun)
+    # The authority lets certificates begin before they are made.
+    os.environ[RENEW_VARIABLE] = (datetime.fromisoformat(begun.at) - BACKDATED).isoformat()
+    try:
+        changed = _apply(run, "federation")
+    finally:
+        del os.environ[RENEW_VARIABLE]
+    _marker(run.workspace).unlink()
+    return changed
+
+
+def _apply(run: Run, *names: str) -> int:
+    records = stages.apply(run, [stage for stage in stages.STAGES if stage.name in names])
+    return sum(record.changed for record in records)
+
+
+def _unfinished(run: Run, what: str, *, revoke: bool) -> Begun | None:
+    """What an interrupted run wrote down; Failure if another command is to finish it."""
+    marker = _marker(run.workspace)
+    if not marker.is_file():
+        return None
+    begun = Begun(**json.loads(marker.read_text(encoding="utf-8")))
+    if (begun.authority, bool(begun.compromised)) != (what, revoke):
+        command = "revoke-ca" if begun.compromised else "rotate"
+        raise Failure(
+            f"the replacement of '{begun.authority}' isn't finished",
+            next_step=f"scripts/smartgouv {command} {run.workspace.site} {begun.authority}",
+        )
+    return begun
+
+
+def _write_down(run: Run, begun: Begun) -> None:
+    write_atomically(_marker(run.workspace), json.dumps(asdict(begun)) + "\n")
 
 
 def _begin(run: Run, authority: str, *, revoke: bool) -> Begun:
     """What to do, written down; what an interrupted run wrote down is gone on with."""
-    marker = _marker(run.workspace)
-    if marker.is_file():
-        begun = Begun(**json.loads(marker.read_text(encoding="utf-8")))
-        if (begun.authority, bool(begun.compromised)) != (authority, revoke):
-            command = "revoke-ca" if begun.compromised else "rotate"
-            raise Failure(
-                f"the replacement of '{begun.authority}' isn't finished",
-                next_step=f"scripts/smartgouv {command} {run.workspace.site} {begun.authority}",
-            )
+    if begun := _unfinished(run, authority, revoke=revoke):
         return begun
     present = certification.recorded(run).present.get(authority)
     if present is None:
@@ -156,7 +201,7 @@ def _begin(run: Run, authority: str, *, revoke: bool) -> Begun:
         )
     digest = present.fingerprint(hashes.SHA256()).hex() if revoke else ""
     begun = Begun(authority, generation, digest)
-    write_atomically(marker, json.dumps(asdict(begun)) + "\n")
+    _write_down(run, begun)
     return begun
 
 
@@ -196,6 +241,9 @@ ROTATIONS: dict[str, Rotation] = {
         "the authority of X-Road certificates, and all of these",
         (clients.status, clients.stamps, clients.citizens),
         lambda run: _replace(run, "trust-services"),
+    ),
+    FEDERATION: Rotation(
+        "X-Road certificates of all security servers", (clients.citizens, clients.status), _federation
     ),
 }
 """What can be rotated, by the word for it on the command line."""

@@ -29,6 +29,9 @@ class Listening(Report):
     def change(self, text: str) -> None:
         self.changes.append(text)
 
+    def line(self, text: str) -> None:
+        self.changes.append(text)
+
 
 def event(**fields: Any) -> Any:
     """An event of the engine with nothing but these fields."""
@@ -57,6 +60,21 @@ def test_a_preview_tells_no_change() -> None:
     pulumi_stack._Listener(report, changing=False).hear(done("create"))
 
     assert report.changes == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "told"), [("update", ["certificate  ss1: it is revoked"]), ("create", [])]
+)
+def test_a_plan_says_which_certificates_are_replaced_and_why(operation: str, told: list[str]) -> None:
+    """Also before anything changes; what is made anew has nothing to replace."""
+    report = Listening()
+    new = SimpleNamespace(inputs={"due": ["ss1: it is revoked"]})
+    metadata = SimpleNamespace(urn=URN, op=operation, new=new)
+    pulumi_stack._Listener(report, changing=False).hear(
+        event(resource_pre_event=SimpleNamespace(metadata=metadata))
+    )
+
+    assert report.changes == told
 
 
 def test_errors_carry_the_resource() -> None:

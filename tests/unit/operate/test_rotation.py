@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,12 +18,15 @@ from cryptography.x509.oid import NameOID
 from estate.load import load
 from operate import certification, clients, rotation
 from operate.failure import ExitCode, Failure
+from operate.playbooks import PlaybookResult
 from operate.reporting import Report
 from operate.run import Run
 from operate.stages import Stage, StageRecord
 from operate.watching import Question
 from operate.workspace import Workspace
+from stacks.providers.xroad.renewal import RENEW_VARIABLE
 from trust_services.ceremony.records import History
+from trust_services.issuing.profiles import BACKDATED
 
 
 def named(name: str) -> x509.Certificate:
@@ -45,6 +49,8 @@ class Site:
         self.names: list[str] = []
         self.revoked: list[tuple[str, str]] = []
         self.broken = False
+        self.renewed: list[str] = []
+        monkeypatch.setattr(rotation, "run_playbook", self.play)
         monkeypatch.setattr(certification, "recorded", lambda _: self.history)
         monkeypatch.setattr(certification, "revoke", self.revoke)
         monkeypatch.setattr(rotation.stages, "apply", self.apply)
@@ -67,10 +73,15 @@ class Site:
     def apply(self, run: Run, chosen: Sequence[Stage]) -> list[StageRecord]:
         self.names.append(run.estate.trust.infrastructure_tls.name)
         self.applied.append(tuple(stage.name for stage in chosen))
+        self.renewed.append(os.environ.get(RENEW_VARIABLE, ""))
         if self.broken:
             raise Failure("a host is down")
         self.certify()
         return []
+
+    def play(self, _workspace: Workspace, name: str, *_: Any, **__: Any) -> PlaybookResult:
+        self.applied.append((name,))
+        return PlaybookResult(counts={})
 
     def revoke(self, _: Run, authority: str, digest: str) -> int:
         self.revoked.append((authority, digest))
@@ -131,7 +142,47 @@ def test_a_compromised_authority_is_revoked_before_its_successor_issues(lab: Sit
     rotation.revoke(lab.run(), "trust-services")
 
     assert lab.revoked == [("trust-services", digest)] * 2
-    assert lab.applied == [("trust", "trust-services", "federation")] * 2
+    assert lab.applied == [
+        ("trust", "trust-services"),
+        ("trust", "trust-services"),
+        ("rotate_time_stamping",),
+        ("federation",),
+    ]
+
+
+def test_what_is_stamped_and_signed_with_follows_the_authority(lab: Site) -> None:
+    """Time-stamping authorities enrol under the successor before the federation learns of it."""
+    rotation.rotate(lab.run(), "trust-services")
+
+    assert lab.applied == [("trust", "trust-services"), ("rotate_time_stamping",), ("federation",)]
+    assert lab.renewed == ["", ""]
+
+
+def test_x_road_certificates_older_than_the_first_attempt_are_renewed(lab: Site) -> None:
+    """A repeated command renews nothing that the interrupted one renewed; a later one renews all again."""
+    lab.broken = True
+    with pytest.raises(Failure, match="a host is down"):
+        rotation.rotate(lab.run(), "federation")
+    lab.broken = False
+    rotation.rotate(lab.run(), "federation")
+    first, second = (datetime.fromisoformat(text) for text in lab.renewed)
+
+    assert lab.applied == [("federation",)] * 2
+    assert first == second
+    assert timedelta(0) <= datetime.now(UTC) - BACKDATED - first < timedelta(minutes=1)
+    assert RENEW_VARIABLE not in os.environ
+    assert not list(lab.workspace.directory.rglob("replacement.json"))
+
+
+def test_an_authority_is_not_replaced_in_the_middle_of_a_renewal(lab: Site) -> None:
+    """Nor the other way around: one marker says which command goes on."""
+    lab.broken = True
+    with pytest.raises(Failure):
+        rotation.rotate(lab.run(), "federation")
+
+    with pytest.raises(Failure, match="the replacement of 'federation' isn't finished") as refused:
+        rotation.rotate(lab.run(), "trust-services")
+    assert refused.value.next_step == "scripts/smartgouv rotate lab federation"
 
 
 def test_elsewhere_the_next_generation_is_declared_first(

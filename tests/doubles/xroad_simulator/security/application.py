@@ -50,9 +50,12 @@ def admin_application(server: SecurityServer) -> FastAPI:
 
 
 async def keep_transport_fresh(transport: Transport) -> None:
-    """Put a newly activated certificate into use without a restart."""
+    """Put a newly activated certificate into use without a restart.
+
+    Not in another thread: handshakes happen in this one, and none may see a new certificate with an old key.
+    """
     while True:
-        await asyncio.to_thread(transport.refresh)
+        transport.refresh()
         await asyncio.sleep(_TRANSPORT_CHECK_SECONDS)
 
 

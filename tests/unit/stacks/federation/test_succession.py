@@ -76,9 +76,7 @@ def registry() -> Iterator[str]:
 
 
 @pytest.fixture
-def working(
-    simulation: Simulation, stack: Stack, declaration: FederationArgs, registry: str
-) -> FederationArgs:
+def working(simulation: Simulation, stack: Stack, declaration: FederationArgs, registry: str) -> FederationArgs:
     """A federation in which messages pass, with what it declares."""
     portal, civil = declaration.security_servers
     (caller,), (provider,) = portal.clients, civil.clients
