@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -32,6 +33,9 @@ from trust_services.issuing.profiles import BACKDATED
 
 FEDERATION = "federation"
 """The word for the certificates of all security servers."""
+
+TOLD_SECONDS = 120
+"""Until something that the publisher was told must be at every responder: twice what a revocation may take."""
 
 Clients = Callable[[Workspace, Estate], list[Question]]
 
@@ -110,6 +114,24 @@ def _counted(run: Run, what: str, questions: Sequence[Question], act: Callable[[
 
 def _playbook(name: str) -> Callable[[Run], int]:
     return lambda run: run_playbook(run.workspace, name, run.report, lock=run.lock).changed
+
+
+def _responder(run: Run) -> int:
+    """A new key on the authority's host; it has ended when all responders tell answers signed with it."""
+    before = clients.signers(run.workspace, run.estate)
+    changed = _playbook("rotate_responder")(run)
+    deadline = time.monotonic() + TOLD_SECONDS
+    while stale := [
+        name for name, serial in clients.signers(run.workspace, run.estate).items() if serial == before[name]
+    ]:
+        if time.monotonic() > deadline:
+            raise Failure(
+                f"{', '.join(stale)} still tells answers of the former key after {TOLD_SECONDS} s",
+                next_step=f"# on {stale[0]}: journalctl -u trust-services-status-fetch; "
+                "on the authority's host: journalctl -u trust-services-publisher",
+            )
+        time.sleep(1)
+    return changed
 
 
 def _time_stamping(run: Run) -> int:
@@ -227,7 +249,7 @@ ROTATIONS: dict[str, Rotation] = {
     "responder": Rotation(
         "key and certificate that OCSP answers are signed with",
         (clients.status,),
-        _playbook("rotate_responder"),
+        _responder,
     ),
     "time-stamping": Rotation(
         "certificates of the time-stamping authorities", (clients.stamps, clients.citizens), _time_stamping

@@ -249,3 +249,26 @@ def test_a_plan_touches_nothing(lab: Site) -> None:
     assert planned["clients"] == {"asked": 200}
     assert not list(lab.workspace.directory.rglob("replacement.json"))
     assert lab.applied == []
+
+
+def test_a_responder_is_rotated_when_all_tell_so(lab: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before, however soon the publisher has it."""
+    told = iter([{"one": 1, "two": 1}, {"one": 2, "two": 1}, {"one": 2, "two": 2}])
+    monkeypatch.setattr(clients, "signers", lambda *_: next(told))
+    monkeypatch.setattr(rotation, "run_playbook", lambda *_, **__: PlaybookResult())
+    monkeypatch.setattr(rotation.time, "sleep", lambda _: None)
+
+    rotation.rotate(lab.run(), "responder")
+
+    assert next(told, None) is None
+
+
+def test_a_responder_with_the_former_key_is_told(lab: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name."""
+    told = iter([{"one": 1, "two": 1}])
+    monkeypatch.setattr(clients, "signers", lambda *_: next(told, {"one": 2, "two": 1}))
+    monkeypatch.setattr(rotation, "run_playbook", lambda *_, **__: PlaybookResult())
+    monkeypatch.setattr(rotation, "TOLD_SECONDS", 0)
+
+    with pytest.raises(Failure, match="two still tells answers of the former key"):
+        rotation.rotate(lab.run(), "responder")
