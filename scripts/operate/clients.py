@@ -97,7 +97,7 @@ def citizens(workspace: Workspace, estate: Estate) -> list[Question]:
         if failed := [check for check in requests.check(workspace, estate) if not check.passed]:
             raise RuntimeError("; ".join(f"{check.name}: {check.detail}" for check in failed))
 
-    return [Question("citizens' requests to all sectors", 0.5, ask)]
+    return [Question("citizens' requests to all sectors", 0.5, ask, at_once=1)]
 
 
 def _in_turn(asks: list[Callable[[], None]]) -> Callable[[], None]:

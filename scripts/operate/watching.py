@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 _TIMEOUT_SECONDS = 10.0
-_AT_ONCE = 32
 _SHOWN = 5
 
 
@@ -32,6 +31,8 @@ class Question:
     """Requests a second."""
     ask: Callable[[], None]
     """Makes one request; raises whatever it fails with."""
+    at_once: int = 32
+    """How many may wait for an answer. When as many do, the next waits, and the rate falls."""
 
 
 @dataclass
@@ -79,7 +80,7 @@ class Tally:
 def watching(questions: Sequence[Question]) -> Iterator[Tally]:
     """Ask all questions, each at its own rate, until the block ends; the tally is whole after it.
 
-    A request that is late isn't left out, and one that still waits at the end is waited for.
+    A request that still waits at the end is waited for.
     """
     tally, stop, guard = Tally(), threading.Event(), threading.Lock()
     started = time.monotonic()
@@ -99,10 +100,22 @@ def watching(questions: Sequence[Question]) -> Iterator[Tally]:
 
     def drive(question: Question) -> None:
         due = time.monotonic()
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        free = threading.Semaphore(question.at_once)
+
+        def next_one() -> None:
+            try:
+                one(question)
+            finally:
+                free.release()
+
+        with ThreadPoolExecutor(question.at_once) as pool:
             while not stop.wait(max(0.0, due - time.monotonic())):
-                pool.submit(one, question)
-                due += 1 / question.rate
+                # What can't be asked in time isn't piled up: clients that wait ask nothing else.
+                while not free.acquire(timeout=0.1):
+                    if stop.is_set():
+                        return
+                pool.submit(next_one)
+                due = max(due + 1 / question.rate, time.monotonic())
 
     drivers = [threading.Thread(target=drive, args=(question,)) for question in questions]
     for driver in drivers:

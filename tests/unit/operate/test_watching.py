@@ -77,3 +77,24 @@ def test_a_block_that_fails_ends_the_asking() -> None:
         raise KeyError("reason")
 
     assert threading.active_count() == before
+
+
+def test_questions_do_not_pile_up() -> None:
+    """A service that is slow gets no more of them at one time than were meant."""
+    waiting, most, lock, enough = [0], [0], threading.Lock(), threading.Semaphore(0)
+
+    def slow() -> None:
+        with lock:
+            waiting[0] += 1
+            most[0] = max(most[0], waiting[0])
+        threading.Event().wait(0.02)
+        with lock:
+            waiting[0] -= 1
+        enough.release()
+
+    with watching([Question("slow", 500, slow, at_once=2)]) as tally:
+        for _ in range(10):
+            assert enough.acquire(timeout=30)
+
+    assert most[0] <= 2
+    assert tally.lost == 0
