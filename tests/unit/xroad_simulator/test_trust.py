@@ -138,6 +138,39 @@ def test_a_certificate_without_a_known_status_is_not_activated(federation: Feder
     api.ask("DELETE", f"/token-certificates/{hash_}")
 
 
+def test_a_key_that_has_a_certificate_may_get_another(federation: Federation) -> None:
+    """Both are the key's; one goes, the key stays."""
+    api = federation.apis["civil"]
+
+    def signing_key() -> dict[str, Any]:
+        (token,) = api.ask("GET", "/tokens")
+        (key,) = (key for key in token["keys"] if key["usage"] == "SIGNING" and key["certificates"])
+        found: dict[str, Any] = key
+        return found
+
+    key = signing_key()
+    assert "GENERATE_SIGN_CSR" in key["possible_actions"]
+    path = f"/keys/{key['id']}/csrs"
+    wanted = {
+        "key_usage_type": "SIGNING",
+        "ca_name": "Trust services",
+        "csr_format": "PEM",
+        "member_id": "TEST:GOV:CIVIL",
+        "subject_field_values": {"C": "BJ"},
+    }
+    assert api.refused("POST", path, json={**wanted, "key_usage_type": "AUTHENTICATION"})[0] == 400
+    request = api.call("POST", path, json=wanted)
+    assert request.status_code == 201
+    certificate = federation.authority.issue(request.content, "SIGNING")
+    hash_ = api.ask("POST", "/token-certificates", content=certificate)["certificate_details"]["hash"]
+
+    assert len(signing_key()["certificates"]) == 2
+    assert signing_key()["certificate_signing_requests"] == []
+    api.ask("PUT", f"/token-certificates/{hash_}/disable")
+    api.ask("DELETE", f"/token-certificates/{hash_}")
+    assert signing_key()["id"] == key["id"]
+
+
 def test_a_server_shows_the_status_of_its_own_certificates(federation: Federation) -> None:
     """On port 5577, over plain HTTP; of others it knows nothing."""
     (authentication,) = certificates(federation, "civil", "AUTHENTICATION")

@@ -2,6 +2,7 @@
 
 import base64
 import uuid
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -44,6 +45,7 @@ from xroad_simulator.security.server import Security, SecurityServer
 from xroad_simulator.software_token import (
     TOKEN_ID,
     KeyRecord,
+    PrivateKey,
     TokenLockedError,
     TokenLoggedOutError,
     TokenNotInitializedError,
@@ -171,7 +173,6 @@ def _key_view(server: SecurityServer, key: KeyRecord) -> dict[str, Any]:
     actions = ["EDIT_FRIENDLY_NAME"]
     if logged_in:
         actions.append("DELETE")
-    if logged_in and not certificates:
         signing = key.usage == Usage.SIGNING
         actions.append("GENERATE_SIGN_CSR" if signing else "GENERATE_AUTH_CSR")
     return {
@@ -332,14 +333,7 @@ def add_key_with_csr(
     wanted = body.csr_generate_request
     usage = wanted.key_usage_type
     _require(principal, usage)
-    authority = _authority(server, wanted.ca_name)
-    owner = _owner_of_request(server, usage, wanted.member_id)
-    try:
-        subject = profiles.subject(
-            _subject_fields(server, authority, usage, owner), wanted.subject_field_values
-        )
-    except profiles.SubjectError as error:
-        raise bad_request("invalid_dn_parameter", str(error)) from None
+    asked = _asked(server, wanted)
     settings = server.settings
     algorithm = (
         settings.authentication_key_algorithm
@@ -350,24 +344,50 @@ def add_key_with_csr(
         key, private = server.token.generate(body.key_label, usage, algorithm, settings.key_bits)
     except TokenLoggedOutError:
         raise conflict("action_not_possible") from None
-    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    alternative = wanted.subject_field_values.get("subjectAltName")
-    if alternative:
-        names = x509.SubjectAlternativeName([x509.DNSName(alternative)])
-        builder = builder.add_extension(names, critical=False)
-    request = builder.sign(private, hashes.SHA256())
-    csr = CsrRecord(
-        id=uuid.uuid4().hex.upper(),
-        key_id=key.id,
-        usage=usage,
-        owner=str(owner),
-        profile=authority.certificate_profile_info,
-        request=base64.b64encode(request.public_bytes(Encoding.DER)).decode(),
-    )
+    csr = _request(asked, key, private)
     with server.store.transaction():
         server.store.put(key)
         server.store.put(csr)
     return {"key": _key_view(server, key), "csr_id": csr.id}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A certificate request that may be made."""
+
+    usage: Usage
+    owner: ClientId
+    profile: str
+    subject: x509.Name
+    alternative: str | None
+
+
+def _asked(server: SecurityServer, wanted: CsrGenerate) -> _Asked:
+    usage = wanted.key_usage_type
+    authority = _authority(server, wanted.ca_name)
+    owner = _owner_of_request(server, usage, wanted.member_id)
+    values = wanted.subject_field_values
+    try:
+        subject = profiles.subject(_subject_fields(server, authority, usage, owner), values)
+    except profiles.SubjectError as error:
+        raise bad_request("invalid_dn_parameter", str(error)) from None
+    alternative = values.get("subjectAltName")
+    return _Asked(usage, owner, authority.certificate_profile_info, subject, alternative)
+
+
+def _request(asked: _Asked, key: KeyRecord, private: PrivateKey) -> CsrRecord:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(asked.subject)
+    if asked.alternative:
+        names = x509.SubjectAlternativeName([x509.DNSName(asked.alternative)])
+        builder = builder.add_extension(names, critical=False)
+    return CsrRecord(
+        id=uuid.uuid4().hex.upper(),
+        key_id=key.id,
+        usage=asked.usage,
+        owner=str(asked.owner),
+        profile=asked.profile,
+        request=base64.b64encode(builder.sign(private, hashes.SHA256()).public_bytes(Encoding.DER)).decode(),
+    )
 
 
 def _key(server: SecurityServer, key_id: str) -> KeyRecord:
@@ -424,6 +444,22 @@ def _csr(server: SecurityServer, key_id: str, csr_id: str) -> CsrRecord:
     return found
 
 
+@routes.post("/keys/{key_id}/csrs", status_code=HTTPStatus.CREATED)
+def add_csr(server: Security, key_id: str, body: CsrGenerate, principal: KeyMaker) -> Response:
+    """A further request for a key, which may have certificates already."""
+    key = _key(server, key_id)
+    _require(principal, body.key_usage_type)
+    if key.usage != body.key_usage_type:
+        raise bad_request("wrong_key_usage")
+    asked = _asked(server, body)
+    try:
+        csr = _request(asked, key, server.token.private_key(key))
+    except TokenLoggedOutError:
+        raise conflict("action_not_possible") from None
+    server.store.put(csr)
+    return _csr_file(csr, body.csr_format)
+
+
 @routes.get("/keys/{key_id}/csrs/{csr_id}")
 def download_csr(
     server: Security,
@@ -435,6 +471,10 @@ def download_csr(
     """The certificate request. X-Road answers 200 where the definition says 201."""
     csr = _csr(server, key_id, csr_id)
     _require(principal, csr.usage)
+    return _csr_file(csr, csr_format)
+
+
+def _csr_file(csr: CsrRecord, csr_format: Literal["PEM", "DER"]) -> Response:
     request = x509.load_der_x509_csr(base64.b64decode(csr.request))
     encoding = Encoding.PEM if csr_format == "PEM" else Encoding.DER
     name = f"{csr.usage.lower()}_csr_{csr.id}.{csr_format.lower()}"
