@@ -457,7 +457,9 @@ def add_csr(server: Security, key_id: str, body: CsrGenerate, principal: KeyMake
     except TokenLoggedOutError:
         raise conflict("action_not_possible") from None
     server.store.put(csr)
-    return _csr_file(csr, body.csr_format)
+    answer = _csr_file(csr, body.csr_format)
+    answer.status_code = HTTPStatus.CREATED
+    return answer
 
 
 @routes.get("/keys/{key_id}/csrs/{csr_id}")
