@@ -1,8 +1,8 @@
 """400 days of the trust stage: what happens when, and what the witness saw. Writes JSON.
 
 Started as `python -m time_travel.journey --folder FOLDER --summary FILE` by a test, with libfaketime loaded.
-The programs' loops run every few seconds in life. Here they have a turn after each step of the clock: every twelve
-hours, and every ten minutes for a while after whatever is renewed, on every 20th day, and while a host is away.
+The programs' loops run every few seconds in life. Here they have a turn after each step of the clock: every
+day, and every ten minutes for a while after whatever is renewed, on every 20th day, and while a host is away.
 Timers run at every coarse step or more seldom: what is renewed later than in life ends sooner. The witness looks before each turn, when all is as old as the step is
 long, and after it.
 """
@@ -33,7 +33,7 @@ from trust_services.renewal import AUTHORITY
 
 BEGINS = datetime(2027, 1, 4, 6, 17, tzinfo=UTC)
 """The first of the days that are gone through; minute and hour are those of the hosts' timer."""
-COARSE, FINE = timedelta(hours=12), timedelta(minutes=10)
+COARSE, FINE = timedelta(days=1), timedelta(minutes=10)
 AROUND = timedelta(hours=1)
 """How long it goes in fine steps after something was renewed."""
 SAMPLED = timedelta(days=20)
@@ -165,8 +165,7 @@ class Journey:
         if timers:
             if not self._late:
                 stage.renew_host()
-            if day % timedelta(days=1) == timedelta():
-                self._daily(now)
+            self._daily(now)
         stage.publish()
         if trouble := stage.fetch(seldom=timers or bool(self.events.now)):
             if not self._late:
@@ -176,7 +175,7 @@ class Journey:
 
     def _daily(self, now: datetime) -> None:
         stage, day = self.stage, now - BEGINS
-        self._ceremonies(now)
+        self._ceremonies(now, look=day % WEEK == timedelta())
         if day % WEEK == timedelta():
             with self._unless_down():
                 stage.enrol_stamping()
@@ -204,11 +203,11 @@ class Journey:
             if not (self._late or self._orders_down):
                 raise
 
-    def _ceremonies(self, now: datetime) -> None:
-        """People hold a ceremony some days after something asked for one."""
+    def _ceremonies(self, now: datetime, *, look: bool) -> None:
+        """People hold a ceremony some days after something asked for one; `look` has authorities ask."""
         listed = x509.load_pem_x509_crl(self.stage.root.list)
         assert listed.next_update_utc is not None
-        if self.stage.requests() or listed.next_update_utc - now <= LIST_WARNS:
+        if listed.next_update_utc - now <= LIST_WARNS or (look and self.stage.requests()):
             self._ceremony_wanted = self._ceremony_wanted or now
         if self._ceremony_wanted is not None and now >= self._ceremony_wanted + PEOPLE:
             self._ceremony_wanted = None
@@ -268,9 +267,8 @@ class Journey:
                 assert stage.host is not None
                 witness.tls(stage.api.server_address[1], stage.host.folder / "host.crt", now)
             stage.look_at_clock()
-            daily = turned and (now - BEGINS) % timedelta(days=1) == timedelta()
             reply = stage.stamping.answer(stamp_request())
-            witness.stamp(reply, now, stage.issued("root.crt"), self._scratch, by_openssl=daily)
+            witness.stamp(reply, now, stage.issued("root.crt"), self._scratch, by_openssl=turned)
 
     def _asked_about(self, now: datetime, *, turned: bool) -> Iterator[tuple[str, int, Status]]:
         """Certificates, and how they must be answered about."""
