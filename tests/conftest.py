@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -17,3 +19,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a folder's tests together and in their order: they share what its conftest starts for a session."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group(str(item.path.parent)))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what tests record as `summary`: figures for people, also when all went well."""
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        for name, text in report.user_properties:
+            if name == "summary":
+                terminalreporter.section(report.nodeid)
+                terminalreporter.write(f"{text}")

@@ -86,13 +86,16 @@ LAYERS = (
         "units, properties, contracts",
         # By folder: see tests/conftest.py.
         lambda: [
-            _pytest("tests", "-n", "auto", "--dist", "loadgroup", "-m", "not lab and not node and not engine")
+            _pytest(
+                *("tests", "-n", "auto", "--dist", "loadgroup"),
+                *("-m", "not lab and not node and not engine and not long"),
+            )
         ],
     ),
     Layer(
         "engine",
-        "programs and providers on the tool chain's engines",
-        lambda: [_pytest("tests", "-m", "engine and not lab and not node")],
+        "programs and providers on the tool chain's engines, and what takes minutes",
+        lambda: [_pytest("tests", "-m", "(engine or long) and not lab and not node")],
         nodes=True,
     ),
     Layer(

@@ -32,7 +32,7 @@ def needed() -> tuple[str, ...]:
     return tuple(sorted({*OWN, *HOST_PACKAGES}))
 
 
-TESTS = ("opensc", "postgresql", "softhsm2")
+TESTS = ("libfaketime", "opensc", "postgresql", "softhsm2")
 """What tests need beside that, which are skipped without them."""
 
 

@@ -34,7 +34,7 @@ def environment(file: Path) -> dict[str, str]:
 
 
 def mend_sleep() -> None:
-    """Let `time.sleep` wait: libfaketime refuses the absolute moment of the monotonic clock that it waits for."""
+    """Let `time.sleep` wait: libfaketime refuses to wait for a moment of the monotonic clock."""
     never = threading.Event()
 
     def sleep(seconds: float) -> None:

@@ -3,8 +3,8 @@
 Started as `python -m time_travel.journey --folder FOLDER --summary FILE` by a test, with libfaketime loaded.
 The programs' loops run every few seconds in life. Here they have a turn after each step of the clock: every
 day, and every ten minutes for a while after whatever is renewed, on every 20th day, and while a host is away.
-Timers run at every coarse step or more seldom: what is renewed later than in life ends sooner. The witness looks before each turn, when all is as old as the step is
-long, and after it.
+Timers run once a day or more seldom: what is renewed later than in life comes nearer to its end. The witness
+looks before each turn, when all is as old as the step is long, and after it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from estate import load
 from tests import postgresql_server
 from tests.soft_token import tokens
+
+from estate import load
 from time_travel import clock
 from time_travel.members import Leaf, Members
 from time_travel.stage import Stage
-from time_travel.witness import Status, Witness, address, request, stamp_request, utc_now
-
+from time_travel.witness import Status, Witness, address, request, stamp_request
+from trust_services.refusal import Refusal
 from trust_services.renewal import AUTHORITY
 
 BEGINS = datetime(2027, 1, 4, 6, 17, tzinfo=UTC)
@@ -161,15 +162,15 @@ class Journey:
     # What happens.
 
     def _turn(self, now: datetime, *, timers: bool) -> None:
-        stage, day = self.stage, now - BEGINS
+        stage = self.stage
         if timers:
             if not self._late:
                 stage.renew_host()
             self._daily(now)
         stage.publish()
-        if trouble := stage.fetch(seldom=timers or bool(self.events.now)):
-            if not self._late:
-                self.witness.findings.wrong.append(f"{now:%Y-%m-%d %H:%M}: not fetched: {trouble[0]}")
+        trouble = stage.fetch(seldom=timers or bool(self.events.now))
+        if trouble and not self._late:
+            self.witness.findings.wrong.append(f"{now:%Y-%m-%d %H:%M}: not fetched: {trouble[0]}")
         stage.stamping_turn()
         self._note_renewals(now)
 
@@ -195,8 +196,6 @@ class Journey:
 
     @contextmanager
     def _unless_down(self) -> Iterator[None]:
-        from trust_services.refusal import Refusal
-
         try:
             yield
         except Refusal:
@@ -306,7 +305,7 @@ class Journey:
             "expired": findings.expired[:50],
             "wrong": len(findings.wrong),
             "wrong_answers": findings.wrong[:50],
-            "played": "step-ca (Go can't be given another time): its lives and its refusal of expired certificates",
+            "played": "step-ca, as libfaketime can't move the clock of Go programs",
         }
 
 

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-from time_travel.stage import Stage
 
+from time_travel.stage import Stage
 from trust_services.renewal import SERVICE, due
 
 
@@ -110,7 +110,7 @@ class Members:
 
     def _asked(self, client: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The answer; OSError if there is none, or it says that there was none."""
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310 - https
             f"{self._stage.url()}{path}",
             json.dumps(body).encode(),
             {"Authorization": f"Bearer {self._stage.token(client)}", "Content-Type": "application/json"},

@@ -1,4 +1,4 @@
-"""The issuing API behind TLS on one port, in this process and in one thread: a step of the clock waits for little."""
+"""The issuing API behind TLS, in this process and in one thread: it costs little at each step of the clock."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The trust stage's own programs, as the roles configure them, run in turn in one process.
 
-Ceremonies use a token in software. Below the root, keys are in files rather than in tokens: tokens know no time,
-and programs that share a process would close one another's. Members' orders, the publisher's and the time
-stamping authority's go over TLS to the API, which shows the host's certificate.
+Ceremonies use a token in software. Below the root, keys are in files: tokens know no time, and programs that
+share a process would close one another's. Orders of members, of the publisher and of the time-stamping
+authority go over TLS to the API, which shows the host's certificate.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.postgresql_server import Server
+from tests.unit.trust_services.conftest import ACCOUNT, DATABASE, OWNER
+from tests.unit.trust_services.issuing.ordering import Memory as Holder
+
 from estate import Estate
 from estate.host import Role
 from estate.project.ansible import trust_services as variables
 from estate.project.ceremony import agenda
-from tests.postgresql_server import Server
-from tests.unit.trust_services.conftest import ACCOUNT, DATABASE, OWNER
-from tests.unit.trust_services.issuing.ordering import Memory as Holder
 from time_travel.hosts import HostCertificate
 from time_travel.serving import OverTls
-
 from trust_services import authority, enrolment, key_file, settings_file
 from trust_services.authority import InFile
 from trust_services.ceremony import records

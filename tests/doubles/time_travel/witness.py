@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -64,7 +65,9 @@ class Findings:
 
     def judge_certificate(self, what: str, found: x509.Certificate, now: datetime) -> None:
         """Note a certificate that isn't valid now."""
-        self.judge_life(f"{what} {found.serial_number:x}", found.not_valid_before_utc, found.not_valid_after_utc, now)
+        self.judge_life(
+            f"{what} {found.serial_number:x}", found.not_valid_before_utc, found.not_valid_after_utc, now
+        )
 
     def judge_update(self, what: str, this: datetime, following: datetime | None, now: datetime) -> None:
         """Note an answer or a list that isn't current (RFC 6960 section 3.2, RFC 5280 section 6.3.3)."""
@@ -138,7 +141,7 @@ class Witness:
         path = [*certificates, self._root]
         for found in path:
             self.findings.judge_certificate(f"in the chain of {what}:", found, now)
-        if not all(signed_by(lower, upper) for lower, upper in zip(path, path[1:], strict=False)):
+        if not all(signed_by(lower, upper) for lower, upper in pairwise(path)):
             self.findings.wrong.append(f"{now:%Y-%m-%d %H:%M}: the chain of {what} doesn't hold")
 
     def answer(
@@ -160,7 +163,9 @@ class Witness:
         if signer is None or not signed or not signed_by(signer, issuer):
             self.findings.wrong.append(f"{when} isn't signed by a responder of the issuer's")
             return
-        self.findings.judge_update(f"the answer about {what}", answer.this_update_utc, answer.next_update_utc, now)
+        self.findings.judge_update(
+            f"the answer about {what}", answer.this_update_utc, answer.next_update_utc, now
+        )
         if now - answer.this_update_utc >= self._freshness:
             self.findings.expired.append(f"{when} is of {answer.this_update_utc}: older than {self._freshness}")
         self.chain(f"the answer about {what}", [signer, issuer], now)
@@ -182,7 +187,9 @@ class Witness:
         assert isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
         if not found.is_signature_valid(key):
             self.findings.wrong.append(f"{now:%Y-%m-%d %H:%M}: list '{name}' isn't its issuer's")
-        missing = {serial for serial in revoked if found.get_revoked_certificate_by_serial_number(serial) is None}
+        missing = {
+            serial for serial in revoked if found.get_revoked_certificate_by_serial_number(serial) is None
+        }
         if missing:
             self.findings.wrong.append(f"{now:%Y-%m-%d %H:%M}: list '{name}' lacks {missing}")
         number = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
