@@ -53,13 +53,14 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     finally:
         shutil.rmtree(shared)
     assert done.returncode == 0, done.stderr[-5000:]
-    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    written = folder / "summary.json"
+    return {**json.loads(written.read_text(encoding="utf-8")), "file": str(written)}
 
 
 def test_nothing_expired_is_served(
     summary: dict[str, Any], record_property: Callable[[str, object], None]
 ) -> None:
-    record_property("summary", table(summary))
+    record_property("summary", f"{table(summary)}as JSON: {summary['file']}\n")
     assert summary["expired"] == []
     assert summary["expired_served"] == 0
 

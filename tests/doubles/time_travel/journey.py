@@ -57,7 +57,7 @@ JOINS = (timedelta(), timedelta(days=40), timedelta(days=80))
 COMPROMISED = timedelta(days=50)
 REPLACED = timedelta(days=120)
 ORDERS_DOWN = timedelta(days=160), timedelta(days=1)
-"""The authority's token doesn't answer for a day, on which the responder's certificate is due."""
+"""The API can't issue for a day, on which the responder's certificate is due. The publisher goes on."""
 HOST_DOWN = timedelta(days=185), timedelta(hours=5)
 """The authority's host is away: no API, no publisher."""
 API_DOWN = timedelta(days=300), timedelta(hours=5)
@@ -150,7 +150,7 @@ class Journey:
             for name, (begins, lasts) in (("orders", ORDERS_DOWN), ("host", HOST_DOWN), ("api", API_DOWN))
         }
         assert stage.holder is not None
-        stage.holder.trouble = "the token doesn't answer" if down["orders"] else ""
+        stage.holder.trouble = "it can't issue" if down["orders"] else ""
         stage.publisher_runs = not down["host"]
         if (down["host"] or down["api"]) and stage.api is not None:
             stage.stop_api()
