@@ -7,13 +7,17 @@ for RFC 5280. A certificate with a finding isn't released.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from pkilint import loader
+from pkilint.document import NodeVisitor, PDUNode, ValueDecoder
 from pkilint.itu.bitstring import has_named_bit
 from pkilint.pkix import certificate, extension, name
 from pkilint.validation import (
+    DecodingValidator,
     ValidationFinding,
     ValidationFindingEncountered,
     ValidationFindingSeverity,
@@ -43,6 +47,58 @@ class _OneKindOfUsage(Validator):  # type: ignore[misc] # pkilint has no types
             raise ValidationFindingEncountered(self.BOTH)
 
 
+@dataclass(frozen=True)
+class _Shape:
+    """A node and those below it, without the certificate that they are in."""
+
+    name: str
+    pdu: Any
+    children: tuple[_Shape, ...]
+
+    @classmethod
+    def of(cls, node: PDUNode) -> _Shape:
+        return cls(node.name, node.pdu, tuple(cls.of(child) for child in node.children.values()))
+
+    def grow(self, parent: PDUNode) -> PDUNode:
+        """Such nodes below `parent`."""
+        # What PDUNode.__init__ does, but for finding out what is below.
+        node = PDUNode.__new__(PDUNode)
+        node.document, node.name, node.pdu, node.parent = parent.document, self.name, self.pdu, parent
+        node.path = f"{parent.path}.{self.name}"
+        node.children = {child.name: child.grow(node) for child in self.children}
+        return node
+
+
+class _ReadOnce(ValueDecoder):  # type: ignore[misc] # pkilint has no types
+    """Reads the values of attributes and extensions as pkilint does, but the same octets only once.
+
+    An authority's certificates have most of them in common. What was read belongs to many certificates, so
+    nobody may change it; validators only look.
+    """
+
+    _MOST = 2000
+    """Values that are remembered. Some, like key identifiers, don't come again."""
+
+    def __init__(self, plain: ValueDecoder) -> None:
+        self.__dict__.update(plain.__dict__)
+        self._read: dict[tuple[int, bytes], _Shape] = {}
+
+    def decode_value(self, node: Any, type_node: Any, value_node: Any, pdu_type: Any) -> None:
+        """Put the value's nodes below `value_node`."""
+        if value_node.children:
+            # It was read before.
+            return
+        # Kinds of values are the decoder's own, which live as long as it does.
+        name = (id(pdu_type), bytes(self.retrieve_substrate(value_node)))
+        known = self._read.get(name)
+        if known is not None:
+            value_node.children[known.name] = known.grow(value_node)
+            return
+        if len(self._read) >= self._MOST:
+            self._read.clear()
+        self._read[name] = _Shape.of(super().decode_value(node, type_node, value_node, pdu_type))
+
+
 class _ByClass(ValidatorContainer):  # type: ignore[misc] # pkilint has no types
     """A container that only asks the validators that can match a part of its class and in its place.
 
@@ -51,26 +107,54 @@ class _ByClass(ValidatorContainer):  # type: ignore[misc] # pkilint has no types
 
     def __init__(self, plain: ValidatorContainer) -> None:
         self.__dict__.update(plain.__dict__)
-        inner = (_ByClass(item) if isinstance(item, ValidatorContainer) else item for item in plain.validators)
-        self.validators = list(inner)
-        self._candidates: dict[tuple[type, str], list[Validator]] = {}
+        self.validators = [_quick(item) for item in plain.validators]
+        self._candidates: dict[tuple[type, str], list[tuple[Validator, bool]]] = {}
 
     def _validate_rec(self, node: Any, results: list[Any]) -> None:
-        kind, path = type(node.pdu), node.path
-        candidates = self._candidates.get((kind, path))
-        if candidates is None:
-            # What NodeVisitor.match asks first, whatever else a validator asks.
-            candidates = self._candidates[kind, path] = [
-                item
-                for item in self.validators
-                if item._path in (None, path) and (item._pdu_class is None or issubclass(kind, item._pdu_class))
-            ]
-        for validator in candidates:
-            if validator.match(node):
-                result = validator.validate_wrapper(node)
-                results += result if isinstance(result, list) else [result]
-        for child in node.children.values():
-            self._validate_rec(child, results)
+        known = self._candidates
+        # In the order of a walk that goes down first, but without a call for each part.
+        waiting = [node]
+        while waiting:
+            node = waiting.pop()
+            name = (type(node.pdu), node.path)
+            candidates = known.get(name)
+            if candidates is None:
+                candidates = known[name] = self._which(*name)
+            for validator, asked in candidates:
+                if asked or validator.match(node):
+                    result = validator.validate_wrapper(node)
+                    if isinstance(result, list):
+                        results += result
+                    else:
+                        results.append(result)
+            if node.children:
+                waiting += reversed(node.children.values())
+
+    def _which(self, kind: type, path: str) -> list[tuple[Validator, bool]]:
+        """Those that can match, and whether they match without being asked."""
+        # What NodeVisitor.match asks first, whatever else a validator asks.
+        return [
+            (item, _asks_no_more(item))
+            for item in self.validators
+            if item._path in (None, path) and (item._pdu_class is None or issubclass(kind, item._pdu_class))
+        ]
+
+
+def _asks_no_more(item: Validator) -> bool:
+    """Whether a validator matches whatever is of its class and in its place."""
+    more = (item._path_re, item._pdu_supertype, item._predicate)
+    return type(item).match is NodeVisitor.match and more == (None, None, None)
+
+
+def _quick(item: Validator) -> Validator:
+    """A validator that finds the same, sooner."""
+    if isinstance(item, ValidatorContainer):
+        return _ByClass(item)
+    if isinstance(item, DecodingValidator) and type(item.decode_func) is ValueDecoder:
+        quick = copy(item)
+        quick.decode_func = _ReadOnce(item.decode_func)
+        return quick
+    return item
 
 
 @cache
