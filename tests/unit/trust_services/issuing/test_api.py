@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -19,7 +21,8 @@ from trust_services.issuing import linting
 from trust_services.issuing.api import MAX_BODY_BYTES, Reader, application
 from trust_services.issuing.chain import verify_chain
 from trust_services.issuing.configuration import Client
-from trust_services.issuing.orders import Order
+from trust_services.issuing.orders import Order, Profile
+from trust_services.issuing.record import Record
 from trust_services.issuing.service import Service
 from trust_services.issuing.signing import Authority
 
@@ -276,6 +279,32 @@ def test_open_pages(api: TestClient) -> None:
     assert 'trust_services_events_total{kind="issued"} 1' in figures
     assert "trust_services_record_sequence 4" in figures
     assert "trust_services_orders_waiting 0" in figures
+    for profile in Profile:
+        for days in (30, 7, 1):
+            assert f'trust_services_certificates_ending{{profile="{profile}",days="{days}"}} 0' in figures
+
+
+def test_figures_that_take_long_keep_nobody_waiting(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders are taken and shown meanwhile."""
+    asked, told = threading.Event(), threading.Event()
+
+    def slow(_: Record) -> dict[tuple[str, int], int]:
+        asked.set()
+        assert told.wait(30)
+        return {}
+
+    monkeypatch.setattr(Record, "ending", slow)
+    with ThreadPoolExecutor(1) as pool:
+        figures = pool.submit(api.get, "/metrics")
+        try:
+            assert asked.wait(30)
+            placed = place_order(api)
+            assert placed.status_code == 201
+            assert api.get(placed.headers["location"], headers=as_("federation")).status_code == 200
+            assert not figures.done()
+        finally:
+            told.set()
+        assert figures.result().status_code == 200
 
 
 def test_what_isnt_there(api: TestClient) -> None:

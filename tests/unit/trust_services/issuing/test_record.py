@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -48,7 +49,8 @@ def certificate(item: Placing, intent: Intent, issuer: TestAuthority | None = No
     terms = issuer.terms()
     made = profiles.certificate(accepted, intent.serial, terms, terms.issuer.not_valid_before_utc)
     signed = made.sign(issuer.key, hashes.SHA256())
-    return Issued(intent, signed, accepted.key_digest, accepted.order.owner, str(accepted.order.profile))
+    whose = (accepted.order.owner, str(accepted.order.profile), accepted.order.server)
+    return Issued(intent, signed, accepted.key_digest, *whose)
 
 
 def issue(record: Record, count: int = 1, issuer: TestAuthority | None = None) -> list[str]:
@@ -495,3 +497,94 @@ def test_orders_are_listed_by_state_and_orderer(record: Record) -> None:
     assert [entry.id for entry in record.orders(State.WAITING, limit=2)] == waiting[:2]
     assert len(record.orders(orderer="federation")) == 4
     assert record.orders(orderer="somebody") == []
+
+
+def kept(
+    record: Record, began: int, ends: float, profile: str = "signing", code: str = "HEALTH", server: str = ""
+) -> str:
+    """Keep a certificate that began so many days ago and ends in so many; its serial number."""
+    sent = order(profile, code=code)
+    accepted = accept(sent, SITE)
+    if server:
+        accepted = replace(accepted, order=sent.model_copy(update={"server": server}))
+    item = Placing(accepted, "federation", automatic=True)
+    intent = one(record.place([item])).intent
+    assert intent is not None
+    issuer, now = authority(), datetime.now(UTC)
+    builder = profiles.certificate(accepted, intent.serial, issuer.terms(), now)
+    builder._not_valid_before = (now - timedelta(days=began)).replace(tzinfo=None, microsecond=0)
+    builder._not_valid_after = (now + timedelta(days=ends)).replace(tzinfo=None, microsecond=0)
+    made = builder.sign(issuer.key, hashes.SHA256())
+    whose = (accepted.order.owner, profile, accepted.order.server)
+    record.close([Issued(intent, made, accepted.key_digest, *whose)])
+    return serial_text(intent.serial)
+
+
+def ending(record: Record, profile: str = "signing") -> list[int]:
+    """How many end within 30, 7 and 1 days."""
+    found = record.ending()
+    assert {name for name, _ in found} == {"authentication", "signing", "status-responder", "time-stamping"}
+    return [found[profile, days] for days in (30, 7, 1)]
+
+
+def test_what_ends_soon_is_counted(record: Record) -> None:
+    """Within every number of days that its end is within, once for each owner, profile and server."""
+    assert ending(record) == [0, 0, 0]
+    for number, ends in enumerate((0.5, 3, 6.9, 29, 31, 300)):
+        kept(record, 300, ends, code=f"MEMBER{number}")
+        kept(record, 300, ends, "authentication", server=f"ss{number}.example.bj")
+
+    assert ending(record) == ending(record, "authentication") == [4, 3, 1]
+    assert ending(record, "time-stamping") == [0, 0, 0]
+
+
+def test_what_has_ended_or_was_revoked_isnt_counted(record: Record) -> None:
+    """Nobody needs a successor of it."""
+    kept(record, 300, -0.1)
+    record.revoke(kept(record, 300, 3, code="ANOTHER"), "officer", "superseded")
+
+    assert ending(record) == [0, 0, 0]
+
+
+def test_what_has_a_successor_isnt_counted(record: Record) -> None:
+    """A later one of the same member, profile and server, in whatever order the record got them."""
+    kept(record, 10, 340)
+    kept(record, 300, 3)
+    kept(record, 300, 4, "authentication")
+    assert ending(record) == [0, 0, 0]
+    assert ending(record, "authentication") == [1, 1, 0]
+
+    kept(record, 1, 340, "authentication", server="another.example.bj")
+    kept(record, 1, 340, "authentication", code="ANOTHER")
+    assert ending(record, "authentication") == [1, 1, 0]
+    kept(record, 1, 340, "authentication")
+    assert ending(record, "authentication") == [0, 0, 0]
+
+
+def test_a_successor_that_ends_first_is_the_one_that_is_counted(record: Record) -> None:
+    """It is in use, even if lifetimes were shortened."""
+    kept(record, 300, 20)
+    kept(record, 1, 5)
+
+    assert ending(record) == [1, 1, 0]
+
+
+def test_a_successor_that_was_revoked_is_none(record: Record) -> None:
+    """Nor is one that has ended."""
+    kept(record, 300, 20)
+    record.revoke(kept(record, 1, 340), "officer", "keyCompromise")
+    kept(record, 200, -1)
+
+    assert ending(record) == [1, 0, 0]
+
+
+def test_a_certificate_is_of_its_orders_server(place: Place, record: Record) -> None:
+    """The database holds that."""
+    kept(record, 10, 340, "authentication")
+    change = "UPDATE issuing.certificates SET server = 'another.example.bj'"
+    with place.superuser() as connection:
+        connection.execute("ALTER TABLE issuing.certificates DISABLE TRIGGER only_added_to")
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            connection.execute(change)
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute("UPDATE issuing.certificates SET server = NULL")

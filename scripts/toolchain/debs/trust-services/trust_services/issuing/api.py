@@ -88,6 +88,10 @@ class Reader:
                 self.close()
                 raise Unavailable("the record can't be reached", "ask again") from error
 
+    def another(self) -> "Reader":
+        """One with a connection of its own."""
+        return Reader(self._connect)
+
     def close(self) -> None:
         """End the connection."""
         if self._record is not None:
@@ -139,6 +143,8 @@ def application(
     publication: Path | None = None,
 ) -> FastAPI:
     """The application over a service, which it starts and stops; `publication` is served to whoever asks."""
+    # Figures take a while in a long record; nobody who asks for an order waits for them.
+    figures = reader.another()
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -147,13 +153,14 @@ def application(
         yield
         await asyncio.to_thread(service.stop)
         reader.close()
+        figures.close()
 
     made = FastAPI(title="Trust services CA", version="1.0.0", docs_url=None, redoc_url=None, lifespan=life)
     _answer_with_problems(made)
     gate = _Gate(clients)
     _add_orders(made, service, reader, gate)
     _add_certificates(made, service, reader, gate)
-    _add_open_pages(made, service, reader, chain)
+    _add_open_pages(made, service, figures, chain)
     if publication is not None:
         # What lies there is signed, and made for the world; responders' hosts fetch it.
         made.mount("/status", StaticFiles(directory=publication, check_dir=False))
@@ -217,7 +224,7 @@ def _add_certificates(made: FastAPI, service: Service, reader: Reader, gate: _Ga
         return {"serial": serial_number(serial), "revocation": _revocation(state)}
 
 
-def _add_open_pages(made: FastAPI, service: Service, reader: Reader, chain: list[x509.Certificate]) -> None:
+def _add_open_pages(made: FastAPI, service: Service, figures: Reader, chain: list[x509.Certificate]) -> None:
     pem = "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in chain)
     last_seconds = chain[0].not_valid_after_utc.timestamp()
 
@@ -233,9 +240,10 @@ def _add_open_pages(made: FastAPI, service: Service, reader: Reader, chain: list
 
     @made.get("/metrics", summary="Figures for Prometheus")
     def metrics() -> PlainTextResponse:
-        with reader.record() as record:
+        with figures.record() as record:
             counts, head = record.counts(), record.head()
             waiting = len(record.orders(State.WAITING, limit=1000))
+            ending = record.ending()
         lines = [
             "# TYPE trust_services_events_total counter",
             *(
@@ -246,6 +254,11 @@ def _add_open_pages(made: FastAPI, service: Service, reader: Reader, chain: list
             f"trust_services_record_sequence {head.sequence}",
             "# TYPE trust_services_orders_waiting gauge",
             f"trust_services_orders_waiting {waiting}",
+            "# TYPE trust_services_certificates_ending gauge",
+            *(
+                f'trust_services_certificates_ending{{profile="{profile}",days="{days}"}} {count}'
+                for (profile, days), count in ending.items()
+            ),
             "# TYPE trust_services_issuer_expiry_seconds gauge",
             f"trust_services_issuer_expiry_seconds {last_seconds - datetime.now(UTC).timestamp():.0f}",
         ]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import product
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,6 +24,7 @@ from psycopg.rows import kwargs_row
 
 from trust_services.certificate_state import CertificateState
 from trust_services.issuing.chain import Head
+from trust_services.issuing.orders import Profile
 from trust_services.issuing.refusals import Conflict, Unknown
 from trust_services.issuing.rules import Accepted
 
@@ -31,6 +33,9 @@ CONFIGURATION = "configuration"
 
 MAX_ATTEMPTS = 5
 """How often an order is tried again by itself. A serial number is used up each time."""
+
+ENDING_DAYS = (30, 7, 1)
+"""A certificate is counted as ending so many days before its end."""
 
 _WORKER_LOCKS = 0x1550E
 """First half of the advisory locks that workers hold while they live."""
@@ -109,6 +114,7 @@ class Issued:
     owner: str
     """Whose it is, as `Order.owner` says it."""
     profile: str
+    server: str | None
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,19 @@ FROM issuing.orders o
 JOIN issuing.events p ON p.order_id = o.id AND p.kind = 'placed'
 JOIN issuing.order_states s ON s.id = o.id
 LEFT JOIN issuing.certificates c ON c.order_id = o.id
+"""
+
+# In the order of an index that has all of it: what PostgreSQL reads is as much for any number of owners.
+_ENDING = """
+WITH newest AS (
+    SELECT DISTINCT ON (owner, profile, server) profile, not_after
+    FROM issuing.certificates c
+    WHERE not_after > now()
+    AND NOT EXISTS (SELECT FROM issuing.events e WHERE e.serial = c.serial AND e.kind = 'revoked')
+    ORDER BY owner, profile, server, not_before DESC)
+SELECT profile, days, count(*)
+FROM newest JOIN unnest(%(days)s::int[]) AS days ON not_after <= now() + make_interval(days => days)
+GROUP BY profile, days
 """
 
 _INSERT_EVENT = "INSERT INTO issuing.events (kind, order_id, serial, actor, facts) VALUES (%s, %s, %s, %s, %s)"
@@ -224,6 +243,17 @@ class Record:
         return dict(
             self._connection.execute("SELECT kind, count(*) FROM issuing.events GROUP BY kind").fetchall()
         )
+
+    def ending(self) -> dict[tuple[str, int], int]:
+        """How many certificates end within so many days and have no successor, by profile and `ENDING_DAYS`.
+
+        What is revoked, or has ended, doesn't count, neither as one nor as the other. A successor begins later
+        and has the same owner, profile and server.
+        """
+        found = dict.fromkeys(product(map(str, Profile), ENDING_DAYS), 0)
+        for profile, days, count in self._connection.execute(_ENDING, {"days": list(ENDING_DAYS)}):
+            found[profile, days] = count
+        return found
 
     def _entries(self, condition: str, arguments: dict[str, Any]) -> list[Entry]:
         with self._connection.cursor(row_factory=kwargs_row(_entry)) as cursor:
@@ -395,8 +425,8 @@ class Record:
         issued = [item for item in results if isinstance(item, Issued)]
         with self._writing() as cursor:
             cursor.executemany(
-                "INSERT INTO issuing.certificates (serial, order_id, certificate, not_after, issuer, "
-                "key_digest, owner, profile) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+                "INSERT INTO issuing.certificates (serial, order_id, certificate, not_before, not_after, "
+                "issuer, key_digest, owner, profile, server) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 [_certificate_row(item) for item in issued],
             )
             _tell(cursor, [self._result(item) for item in results])
@@ -481,10 +511,10 @@ def _order_row(item: Placing) -> tuple[object, ...]:
 
 def _certificate_row(item: Issued) -> tuple[object, ...]:
     certificate = item.certificate
-    owner = (item.owner, item.profile)
+    owner = (item.owner, item.profile, item.server)
     issuer = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
-    ends = certificate.not_valid_after_utc
-    content = (certificate.public_bytes(Encoding.DER), ends, issuer, item.key_digest)
+    life = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    content = (certificate.public_bytes(Encoding.DER), *life, issuer, item.key_digest)
     return (serial_text(item.intent.serial), item.intent.order, *content, *owner)
 
 

@@ -296,7 +296,8 @@ class Service:
             )
             return Unfit(intent, tuple(findings))
         order = accepted.order
-        return Issued(intent, certificate, accepted.key_digest, order.owner, str(order.profile))
+        whose = (order.owner, str(order.profile), order.server)
+        return Issued(intent, certificate, accepted.key_digest, *whose)
 
     def _again(self, entry: Entry) -> Accepted:
         """A recorded order, examined again by the rules of today."""

@@ -19,6 +19,7 @@ CREATE TABLE issuing.orders (
     digest bytea NOT NULL CHECK (length(digest) = 32),
     UNIQUE (orderer, idempotency_key),
     UNIQUE (id, key_digest, owner, profile),
+    UNIQUE (id, server),
     CHECK ((profile = 'authentication') = (server IS NOT NULL)),
     CHECK ((profile IN ('status-responder', 'time-stamping')) = (service IS NOT NULL)),
     CHECK (num_nonnulls(member_class, member_code, member_name) = CASE WHEN service IS NULL THEN 3 ELSE 0 END)
@@ -46,17 +47,23 @@ CREATE TABLE issuing.certificates (
     serial text PRIMARY KEY,
     order_id uuid NOT NULL UNIQUE,
     certificate bytea NOT NULL,
+    not_before timestamptz NOT NULL,
     not_after timestamptz NOT NULL,
     -- The issuing key's identifier: authorities follow one another.
     issuer bytea NOT NULL,
     key_digest bytea NOT NULL,
     owner text NOT NULL,
     profile text NOT NULL,
+    server text,
+    CHECK ((profile = 'authentication') = (server IS NOT NULL)),
+    FOREIGN KEY (order_id, server) REFERENCES issuing.orders (id, server),
     FOREIGN KEY (serial, order_id) REFERENCES issuing.intents (serial, order_id),
     FOREIGN KEY (order_id, key_digest, owner, profile)
         REFERENCES issuing.orders (id, key_digest, owner, profile),
     FOREIGN KEY (key_digest, owner, profile) REFERENCES issuing.keys (digest, owner, profile)
 );
+-- Which end soon, and have none of the same owner, profile and server after them.
+CREATE INDEX ON issuing.certificates (owner, profile, server, not_before DESC) INCLUDE (not_after, serial);
 
 CREATE TABLE issuing.events (
     sequence bigint PRIMARY KEY,
