@@ -72,6 +72,12 @@ def rotate(run: Run, what: str) -> Tally:
 
 def revoke(run: Run, authority: str) -> Tally:
     """Revoke an issuing authority and have everything that it issued issued anew by its successor."""
+    if authority not in run.estate.trust.issuing:
+        raise Failure(
+            f"'{authority}' is no issuing authority",
+            details="authorities: " + ", ".join(run.estate.trust.issuing),
+            code=ExitCode.BAD_INPUT,
+        )
     chosen = known(authority)
     questions = [question for kind in chosen.clients for question in kind(run.workspace, run.estate)]
     return _counted(run, f"revoke-ca {authority}", questions, lambda run: _replace(run, authority, revoke=True))

@@ -242,6 +242,15 @@ def test_an_unknown_word_is_answered_with_all_known_ones(lab: Site) -> None:
     assert "infrastructure-tls" in refused.value.details
 
 
+@pytest.mark.parametrize("what", ["hosts", "federation", "kubernetes"])
+def test_only_an_issuing_authority_is_revoked(lab: Site, what: str) -> None:
+    """Whatever else can be rotated."""
+    with pytest.raises(Failure, match=f"'{what}' is no issuing authority") as refused:
+        rotation.revoke(lab.run(), what)
+
+    assert refused.value.code is ExitCode.BAD_INPUT
+
+
 def test_a_plan_touches_nothing(lab: Site) -> None:
     """It names the clients that would ask."""
     planned = rotation.plan(lab.run(), "infrastructure-tls", revoke=True)
