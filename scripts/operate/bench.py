@@ -84,13 +84,13 @@ def memory(name: Lab = "lab", as_json: Json = False) -> None:
 @application.command()
 def trust(
     only: Annotated[
-        str, typer.Option("--only", help="status, issuing or timestamps; all of them otherwise.")
+        str, typer.Option("--only", help="status, issuing, timestamps or reissue; all otherwise.")
     ] = "",
     seconds: Annotated[int, typer.Option(help="How long each load lasts.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Load the site's trust services on the loopback, each beside a peer where one can be had."""
-    from operate import bench_issuing, bench_status, bench_timestamps
+    from operate import bench_issuing, bench_reissue, bench_status, bench_timestamps
 
     measures: dict[str, Callable[[], list[Figure]]] = {
         "status": lambda: _of_status(bench_status.measure(seconds=seconds)),
@@ -98,6 +98,7 @@ def trust(
         "timestamps": lambda: [
             Figure(**figure) for figure in bench_timestamps.measure(seconds=seconds)["figures"]
         ],
+        "reissue": lambda: _of_reissue(bench_reissue.measure(seconds)),
     }
     report = Report(as_json=as_json)
     with command_line.reported(report):
@@ -122,6 +123,17 @@ def _of_issuing(found: dict[str, Any]) -> list[Figure]:
     return [
         Figure("issued, linted, recorded", found["in_process"]["per_second"], "1/s", "≥ 200"),
         Figure("the same over HTTP", found["over_http"]["per_second"], "1/s"),
+    ]
+
+
+def _of_reissue(found: dict[str, Any]) -> list[Figure]:
+    requests = found["requests"]
+    return [
+        Figure(f"{found['certificates']} certificates reissued", found["seconds"], "s", "≤ 600"),
+        Figure("  of it after the last was verified", found["published_after_seconds"], "s"),
+        Figure("  issued over HTTP meanwhile", found["issued_per_second"], "1/s"),
+        Figure("OCSP requests meanwhile", requests["per_second"], "1/s", "100"),
+        Figure("  that failed", requests["failures"], "", "0"),
     ]
 
 

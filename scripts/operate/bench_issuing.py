@@ -43,15 +43,15 @@ MEMBERS = 8
 IN_FLIGHT = 128
 """Orders on their way at any time, for each process: a batch at work and another one waiting."""
 
-_PIN = "123456"
-_OWNER, _ACCOUNT, _DATABASE = "issuing_owner", "issuing_service", "issuing"
+PIN = "123456"
+OWNER, ACCOUNT, DATABASE = "issuing_owner", "issuing_service", "issuing"
 
 
 def measure(seconds: float = 10.0) -> dict[str, Any]:
     """Certificates per second in two processes, without and with HTTP. Failure if a part isn't installed."""
     done = subprocess.run(
         [sys.executable, "-m", "operate.bench_issuing", "inside", str(seconds)],
-        env=_environment(),
+        env=environment(),
         stdout=subprocess.PIPE,
         text=True,
         check=False,
@@ -63,7 +63,7 @@ def measure(seconds: float = 10.0) -> dict[str, Any]:
     return found
 
 
-def _environment(**more: str) -> dict[str, str]:
+def environment(**more: str) -> dict[str, str]:
     """What lets a process import the throw-away server, which is the tests'."""
     paths = [str(ROOT), *sys.path]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **more}
@@ -72,10 +72,10 @@ def _environment(**more: str) -> dict[str, str]:
 def _measure(seconds: float) -> dict[str, Any]:
     from tests import postgresql_server
 
-    with postgresql_server.running("postgres", durable=True) as server, _folder() as folder:
+    with postgresql_server.running("postgres", durable=True) as server, working_folder() as folder:
         if server is None:
             raise Failure("PostgreSQL isn't installed", next_step="apt-get install postgresql")
-        port = _free_port()
+        port = free_port()
         token = secrets.token_urlsafe(32)
         configuration = _prepared(folder, server, port, token)
         orders = [json.dumps(order) for order in _orders()]
@@ -91,7 +91,8 @@ def _measure(seconds: float) -> dict[str, Any]:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def working_folder() -> Iterator[Path]:
+    """A folder that is removed in the end."""
     folder = Path(tempfile.mkdtemp(prefix="bench-issuing-"))
     try:
         yield folder
@@ -99,7 +100,8 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
@@ -108,19 +110,9 @@ def _free_port() -> int:
 
 def _prepared(folder: Path, server: Any, port: int, token: str) -> Path:
     """A token with a key, its certificate, an empty record, and the configuration that names them."""
-    from trust_services.issuing.migrating import migrate
-
-    with server.connect(autocommit=True) as administrator:
-        for statement in (
-            f"CREATE ROLE {_OWNER} LOGIN",
-            f"CREATE ROLE {_ACCOUNT} LOGIN",
-            f"CREATE DATABASE {_DATABASE} OWNER {_OWNER}",
-        ):
-            administrator.execute(statement)
-    with server.connect(_DATABASE, _OWNER, autocommit=True) as owner:
-        migrate(owner, _ACCOUNT)
+    prepare_record(server)
     library = _authority(folder)
-    (folder / "pin").write_text(_PIN)
+    (folder / "pin").write_text(PIN)
     members = [{"class": "GOV", "code": code, "name": code, "servers": [_server(code)]} for code in _codes()]
     configuration = {
         "country": "BJ",
@@ -139,8 +131,8 @@ def _prepared(folder: Path, server: Any, port: int, token: str) -> Path:
             "time_stamping_hours": 8760,
         },
         "database": {
-            "connection": f"host={server.folder} dbname={_DATABASE} user={_ACCOUNT}",
-            "account": _ACCOUNT,
+            "connection": f"host={server.folder} dbname={DATABASE} user={ACCOUNT}",
+            "account": ACCOUNT,
         },
         "clients": [
             {"name": "bench", "role": "orderer", "token_sha256": hashlib.sha256(token.encode()).hexdigest()}
@@ -153,8 +145,34 @@ def _prepared(folder: Path, server: Any, port: int, token: str) -> Path:
     return path
 
 
+def prepare_record(server: Any) -> None:
+    """An empty record in a database of its own, and the accounts that reach it."""
+    from trust_services.issuing.migrating import migrate
+
+    with server.connect(autocommit=True) as administrator:
+        for statement in (
+            f"CREATE ROLE {OWNER} LOGIN",
+            f"CREATE ROLE {ACCOUNT} LOGIN",
+            f"CREATE DATABASE {DATABASE} OWNER {OWNER}",
+        ):
+            administrator.execute(statement)
+    with server.connect(DATABASE, OWNER, autocommit=True) as owner:
+        migrate(owner, ACCOUNT)
+
+
 def _authority(folder: Path) -> str:
     """Make a token with an issuing key and write its certificate; return the library that drives it."""
+    place = soft_token(folder)
+    with place.open(PIN) as token:
+        key = token.generate("issuing", "rsa-3072")
+        name = "Bench Trust Services CA"
+        certificate = authority_certificate(name, key.public_key(), name, key, path_length=0)
+    (folder / "issuer.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    return str(place.library)
+
+
+def soft_token(folder: Path) -> Any:
+    """An initialized SoftHSM token without keys, for this process and those that it starts."""
     from trust_services.token import TokenPlace
 
     libraries = [Path("/usr/lib/softhsm/libsofthsm2.so"), *Path("/usr/lib").glob("*/softhsm/libsofthsm2.so")]
@@ -166,24 +184,28 @@ def _authority(folder: Path) -> str:
     settings.write_text(f"directories.tokendir = {folder / 'tokens'}\nlog.level = ERROR\n")
     os.environ["SOFTHSM2_CONF"] = str(settings)
     place = TokenPlace(library, "bench")
-    place.initialize("12345678", _PIN)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Bench Trust Services CA")])
+    place.initialize("12345678", PIN)
+    return place
+
+
+def authority_certificate(
+    name: str, public: Any, issuer: str, issuer_key: Any, path_length: int
+) -> x509.Certificate:
+    """A certification authority's certificate, for ten years."""
+    named, issuer_named = (
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in (name, issuer)
+    )
     now = datetime.now(UTC)
-    with place.open(_PIN) as token:
-        key: Any = token.generate("issuing", "rsa-3072")
-        usage = dict.fromkeys(("digital_signature", "content_commitment", "key_encipherment"), False)
-        usage |= dict.fromkeys(("data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False)
-        public = key.public_key()
-        starts, ends = now - timedelta(days=1), now + timedelta(days=3650)
-        certificate = (
-            x509.CertificateBuilder(name, name, public, x509.random_serial_number(), starts, ends)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(x509.KeyUsage(**usage, key_cert_sign=True, crl_sign=True), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-    (folder / "issuer.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-    return library
+    usage = dict.fromkeys(("digital_signature", "content_commitment", "key_encipherment"), False)
+    usage |= dict.fromkeys(("data_encipherment", "key_agreement", "encipher_only", "decipher_only"), False)
+    starts, ends = now - timedelta(days=1), now + timedelta(days=3650)
+    return (
+        x509.CertificateBuilder(issuer_named, named, public, x509.random_serial_number(), starts, ends)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(x509.KeyUsage(**usage, key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .sign(issuer_key, hashes.SHA256())
+    )
 
 
 def _codes() -> list[str]:
@@ -202,23 +224,27 @@ def _orders() -> list[dict[str, Any]]:
         member = {"class": "GOV", "code": code, "name": code}
         signing = {**names, NameOID.COMMON_NAME: code, NameOID.BUSINESS_CATEGORY: "GOV"}
         authentication = {**names, NameOID.COMMON_NAME: _server(code)}
-        orders.append({"profile": "signing", "member": member, "csr": _request(signing)})
+        orders.append({"profile": "signing", "member": member, "csr": request(signing, _key())})
         orders.append(
             {
                 "profile": "authentication",
                 "member": member,
                 "server": _server(code),
-                "csr": _request(authentication),
+                "csr": request(authentication, _key()),
             }
         )
     return orders
 
 
-def _request(names: dict[Any, str]) -> str:
+def request(names: dict[Any, str], key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    """A certificate request in PEM."""
     subject = x509.Name([x509.NameAttribute(kind, value) for kind, value in names.items()])
-    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey = rsa.generate_private_key(65537, 2048)
     made = x509.CertificateSigningRequestBuilder(subject).sign(key, hashes.SHA256())
     return made.public_bytes(Encoding.PEM).decode()
+
+
+def _key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
 
 
 # In processes of their own, without HTTP.
@@ -228,7 +254,7 @@ def _in_processes(configuration: Path, folder: Path, seconds: float) -> dict[str
     command = [sys.executable, "-m", "operate.bench_issuing", "issue"]
     command += [str(configuration), str(folder / "orders.json"), str(seconds)]
     started = [
-        subprocess.Popen(command, env=_environment(), stdout=subprocess.PIPE, text=True) for _ in range(WORKERS)
+        subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) for _ in range(WORKERS)
     ]
     told = [json.loads(process.communicate()[0]) for process in started]
     return {
@@ -256,7 +282,7 @@ def _issue(configuration: Path, orders: Path, seconds: float) -> dict[str, Any]:
         content = {**json.loads(next(sent)), "idempotency_key": secrets.token_hex(16)}
         return service.place(Order.model_validate_json(json.dumps(content)), "bench")
 
-    _until_ready(service)
+    until_ready(service)
     waiting = {place() for _ in range(IN_FLIGHT)}
     issued = 0
     processor, started = time.process_time(), time.monotonic()
@@ -271,7 +297,7 @@ def _issue(configuration: Path, orders: Path, seconds: float) -> dict[str, Any]:
     return {"certificates": issued, "seconds": took, "processor": used}
 
 
-def _until_ready(service: Any) -> None:
+def until_ready(service: Any) -> None:
     """Wait for the token: processes that open a SoftHSM token at once don't all see it at first."""
     from trust_services.issuing.refusals import Unavailable
 
@@ -293,7 +319,7 @@ def _until_ready(service: Any) -> None:
 def _over_http(configuration: Path, orders: list[str], port: int, token: str, seconds: float) -> dict[str, Any]:
     command = [sys.executable, "-m", "trust_services.issuing", "serve", "--config", str(configuration)]
     with tempfile.TemporaryFile() as output:
-        server = subprocess.Popen(command, env=_environment(), stdout=output, stderr=output)
+        server = subprocess.Popen(command, env=environment(), stdout=output, stderr=output)
         try:
             _wait_for(port)
             _send(orders, port, token, 0.5)
@@ -358,7 +384,7 @@ def _send(orders: list[str], port: int, token: str, seconds: float) -> list[floa
 def _verified(server: Any) -> dict[str, Any]:
     from trust_services.issuing.chain import verify_chain
 
-    with server.connect(_DATABASE, _ACCOUNT, autocommit=True) as connection:
+    with server.connect(DATABASE, ACCOUNT, autocommit=True) as connection:
         started = time.monotonic()
         found = verify_chain(connection)
         took = time.monotonic() - started
