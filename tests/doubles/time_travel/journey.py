@@ -210,6 +210,7 @@ class Journey:
             self._ceremony_wanted = self._ceremony_wanted or now
         if self._ceremony_wanted is not None and now >= self._ceremony_wanted + PEOPLE:
             self._ceremony_wanted = None
+            self._note("root's revocation list", listed.next_update_utc - now)
             self.stage.hold_ceremony()
 
     def _certificates(self) -> dict[str, x509.Certificate]:
@@ -235,9 +236,13 @@ class Journey:
         for what, before in self._in_force.items():
             if found.get(what) != before and before.serial_number not in self.members.revoked:
                 kind = "X-Road leaf" if " of " in what else what
-                left = (before.not_valid_after_utc - now) / timedelta(days=1)
-                self.least[kind] = min(left, self.least.get(kind, left))
+                self._note(kind, before.not_valid_after_utc - now)
         self._in_force = found
+
+    def _note(self, kind: str, left: timedelta) -> None:
+        """That something was renewed when so much of its life was left."""
+        days = left / timedelta(days=1)
+        self.least[kind] = min(days, self.least.get(kind, days))
 
     # What is seen.
 
@@ -288,7 +293,13 @@ class Journey:
 
     def _listed(self, now: datetime, *, turned: bool) -> list[int]:
         """What must be on the issuing CA's list: it stays there until after its end (RFC 5280 section 3.3)."""
-        return [serial for serial, at in self.members.revoked.items() if turned or at < now]
+        return [
+            found.serial_number
+            for _, found in self.members.former
+            if (at := self.members.revoked.get(found.serial_number)) is not None
+            and (turned or at < now)
+            and now < found.not_valid_after_utc + self.stage.list_life
+        ]
 
     def summary(self) -> dict[str, Any]:
         """All of it, for programs."""
