@@ -20,7 +20,7 @@ from operate.workspace import Workspace, open_workspace
 pytestmark = pytest.mark.lab
 
 RESTARTED = {"TLS to registry", "TLS to trust_services", "TLS to admin_api"}
-"""Services that can't take a certificate but by a restart: their clients ask again. X-Road's simulator is one."""
+"""Services that take a certificate by a restart only: their clients ask again. X-Road's simulator is one."""
 
 ISSUING = "trust-services issuing {} --config /etc/smartgouv/trust-services/issuing.json"
 
