@@ -45,6 +45,12 @@ NOW = datetime.now(UTC)
 BUDGET = timedelta(hours=1)
 
 
+@pytest.fixture(autouse=True)
+def _present(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may begin long after they were collected: certificates made meanwhile are from later."""
+    monkeypatch.setitem(globals(), "NOW", datetime.now(UTC))
+
+
 class Memory:
     """A token in memory, which keeps its keys when the program starts again."""
 
@@ -101,10 +107,10 @@ def program(settings: PublishSettings) -> Program:
     return Program(settings)
 
 
-def answers(settings: PublishSettings, now: datetime = NOW) -> dict[int, datetime | None]:
+def answers(settings: PublishSettings, now: datetime | None = None) -> dict[int, datetime | None]:
     """What is published, verified as a responder's host does: serial numbers, and when revoked."""
     held = Authority(authority().certificate, BUDGET).answers(
-        settings.published("answers").read_bytes(), None, now
+        settings.published("answers").read_bytes(), None, now or NOW
     )
     return {one.answer.serial: one.answer.revoked_at for one in held.by_request.values()}
 
