@@ -174,7 +174,20 @@ FROM newest JOIN unnest(%(days)s::int[]) AS days ON not_after <= now() + make_in
 GROUP BY profile, days
 """
 
-_INSERT_EVENT = "INSERT INTO issuing.events (kind, order_id, serial, actor, facts) VALUES (%s, %s, %s, %s, %s)"
+_TYPES = {
+    "id": "uuid",
+    "order_id": "uuid",
+    "request": "bytea",
+    "key_digest": "bytea",
+    "digest": "bytea",
+    "certificate": "bytea",
+    "issuer": "bytea",
+    "attempt": "integer",
+    "worker": "integer",
+    "not_before": "timestamptz",
+    "not_after": "timestamptz",
+}
+"""Of columns that aren't text."""
 
 
 class Record:
@@ -319,10 +332,11 @@ class Record:
     def _write(
         self, cursor: psycopg.Cursor[Any], new: Sequence[Placing], claims: _Claims
     ) -> dict[UUID, Intent]:
-        cursor.executemany(
-            "INSERT INTO issuing.orders (id, orderer, idempotency_key, profile, member_class, member_code, "
-            "member_name, server, service, request, key_digest, digest) "
-            "VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s)",
+        _add(
+            cursor,
+            "orders",
+            "id orderer idempotency_key profile member_class member_code member_name server service request "
+            "key_digest digest",
             [_order_row(item) for item in new],
         )
         automatic = [item for item in new if item.automatic]
@@ -339,8 +353,10 @@ class Record:
         return intents
 
     def _write_intents(self, cursor: psycopg.Cursor[Any], intents: Iterable[tuple[Intent, int]]) -> None:
-        cursor.executemany(
-            "INSERT INTO issuing.intents (serial, order_id, attempt, worker) VALUES (%s, %s, %s, %s)",
+        _add(
+            cursor,
+            "intents",
+            "serial order_id attempt worker",
             [(serial_text(intent.serial), intent.order, attempt, self._worker) for intent, attempt in intents],
         )
 
@@ -424,9 +440,10 @@ class Record:
         """Write down what became of intents. A certificate may be released once this has returned."""
         issued = [item for item in results if isinstance(item, Issued)]
         with self._writing() as cursor:
-            cursor.executemany(
-                "INSERT INTO issuing.certificates (serial, order_id, certificate, not_before, not_after, "
-                "issuer, key_digest, owner, profile, server) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            _add(
+                cursor,
+                "certificates",
+                "serial order_id certificate not_before not_after issuer key_digest owner profile server",
                 [_certificate_row(item) for item in issued],
             )
             _tell(cursor, [self._result(item) for item in results])
@@ -492,8 +509,10 @@ class _Claims:
             self._taken[digest] = owner
 
     def write(self, cursor: psycopg.Cursor[Any]) -> None:
-        cursor.executemany(
-            "INSERT INTO issuing.keys (digest, owner, profile) VALUES (%s, %s, %s)",
+        _add(
+            cursor,
+            "keys",
+            "digest owner profile",
             [(digest, *owner) for digest, owner in self._taken.items()],
         )
 
@@ -518,9 +537,26 @@ def _certificate_row(item: Issued) -> tuple[object, ...]:
     return (serial_text(item.intent.serial), item.intent.order, *content, *owner)
 
 
+def _add(cursor: psycopg.Cursor[Any], table: str, columns: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert rows, in their order, in one statement: one for each takes the database twice as long."""
+    if not rows:
+        return
+    names = columns.split()
+    listed = ", ".join(names)
+    arrays = ", ".join(f"%s::{_TYPES.get(name, 'text')}[]" for name in names)
+    cursor.execute(
+        f"INSERT INTO issuing.{table} ({listed}) SELECT {listed} "  # noqa: S608 - names of ours, nothing else
+        f"FROM unnest({arrays}) WITH ORDINALITY AS row ({listed}, place) ORDER BY place",
+        [list(values) for values in zip(*rows, strict=True)],
+        prepare=True,
+    )
+
+
 def _tell(cursor: psycopg.Cursor[Any], events: Sequence[_Event]) -> None:
-    cursor.executemany(
-        _INSERT_EVENT,
+    _add(
+        cursor,
+        "events",
+        "kind order_id serial actor facts",
         [(event.kind, event.order, event.serial, event.actor, _canonical(event.facts)) for event in events],
     )
 
