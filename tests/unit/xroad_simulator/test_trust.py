@@ -28,13 +28,28 @@ DEADLINE_SECONDS = 60
 def working(federation: Federation) -> Iterator[None]:
     """A federation that works before each test and after it."""
     federation.give()
-    until(lambda: federation.message().status_code == 200)
+    until(lambda: works(federation))
     yield
     trust = federation.trust
     trust.revoked.clear()
     trust.unknown.clear()
     trust.away.clear()
-    until(lambda: federation.message().status_code == 200)
+    until(lambda: works(federation))
+
+
+def works(federation: Federation) -> bool:
+    """A message passes, and every server has heard that its own certificates are good."""
+    if federation.message().status_code != 200:
+        return False
+    active = [
+        item
+        for name in ("management", "civil")
+        for token in federation.apis[name].ask("GET", "/tokens")
+        for key in token["keys"]
+        for item in key["certificates"]
+        if item["active"]
+    ]
+    return all(item["ocsp_status"] == "OCSP_RESPONSE_GOOD" for item in active)
 
 
 def until(reached: Any) -> None:
