@@ -10,6 +10,8 @@ from pydantic import Field
 from estate.types import CountryCode, Days, Hours, Minutes, Model, ObjectIdentifier
 
 IssuingName = Literal["trust-services", "infrastructure-tls"]
+TRUST_SERVICES: IssuingName = "trust-services"
+INFRASTRUCTURE_TLS: IssuingName = "infrastructure-tls"
 """Short names of the issuing authorities."""
 
 
@@ -117,6 +119,11 @@ class Certified(NamedTuple):
     """In days."""
 
 
+def label(authority: str, generation: int) -> str:
+    """What the key of a generation of an issuing authority is called, and files about it."""
+    return f"{authority}-{generation}"
+
+
 def _name(common_name: str, generation: int) -> str:
     return common_name if generation == 1 else f"{common_name} G{generation}"
 
@@ -162,7 +169,7 @@ class Trust(Model):
     @property
     def issuing(self) -> dict[str, IssuingAuthority]:
         """CAs whose key is in a token, by their short names."""
-        return {"trust-services": self.trust_services, "infrastructure-tls": self.infrastructure_tls}
+        return {TRUST_SERVICES: self.trust_services, INFRASTRUCTURE_TLS: self.infrastructure_tls}
 
     @property
     def certified(self) -> dict[str, Certified]:

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from estate.project.ceremony import agenda
 from estate.site import Environment
+from estate.trust import label
 from operate import ceremony
 from operate.ceremony import Folders
 from operate.failure import Failure
@@ -130,7 +131,7 @@ def _generations(run: Run, history: History) -> dict[str, x509.Certificate]:
             common_name = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
             generation = generations.get(str(common_name))
             if generation is not None and certificate.serial_number not in revoked:
-                found[f"{name}-{generation}"] = certificate
+                found[label(name, generation)] = certificate
     return found
 
 

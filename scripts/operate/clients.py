@@ -10,28 +10,30 @@ import itertools
 import subprocess
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.x509 import ocsp
 
 from estate import Estate
 from estate.host import Role
 from estate.network import LISTENERS, Endpoint, Shown
+from estate.trust import TRUST_SERVICES
+from operate import ceremony
 from operate.acceptance import requests
 from operate.failure import Failure
 from operate.watching import Question, handshake, trusting
 from operate.workspace import Workspace
+from trust_services.status.certificate_id import issuer_hashes, shortest_request
+from trust_services.status.verification import Authority
 
 HANDSHAKES = 100.0
 """TLS connections a second, over all endpoints."""
 STATUS = 50.0
 STAMPS = 5.0
+OCSP_REQUEST = "application/ocsp-request"
 _TIMEOUT_SECONDS = 10.0
 
 
@@ -53,15 +55,15 @@ def tls(workspace: Workspace, estate: Estate) -> list[Question]:
 
 def status(workspace: Workspace, estate: Estate) -> list[Question]:
     """OCSP through each load balancer, about the time-stamping authorities' certificates."""
-    issuer = _issuer(workspace)
-    subjects = [_certificate(path) for path in sorted(workspace.timestamping_directory.glob("*.crt"))]
-    if not subjects:
+    authority = _authority(workspace, estate)
+    if not (subjects := _stamping(workspace)):
         raise Failure(
             "no certificate is here to ask about",
             next_step=f"{workspace.apply_command} --stage trust-services",
         )
+    port = LISTENERS[Endpoint.HTTP].port
     asks = [
-        _ask_status(str(balancer.address), estate.status_name, issuer, subject)
+        _ask_status(authority, subject, str(balancer.address), port, estate.status_name)
         for balancer in estate.hosts_with(Role.LOAD_BALANCER)
         for subject in subjects
     ]
@@ -70,13 +72,14 @@ def status(workspace: Workspace, estate: Estate) -> list[Question]:
 
 def signers(workspace: Workspace, estate: Estate) -> dict[str, int]:
     """The serial number of the certificate that each responder's answers are signed with."""
-    subject = _certificate(next(iter(sorted(workspace.timestamping_directory.glob("*.crt")))))
-    builder = ocsp.OCSPRequestBuilder().add_certificate(subject, _issuer(workspace), hashes.SHA1())  # noqa: S303
-    request, port = builder.build().public_bytes(Encoding.DER), LISTENERS[Endpoint.CERTIFICATE_STATUS].port
+    request, port = (
+        _request(_issuer(workspace), _stamping(workspace)[0]),
+        LISTENERS[Endpoint.CERTIFICATE_STATUS].port,
+    )
     found = {}
     for responder in estate.hosts_with(Role.STATUS_RESPONDER):
         address = str(responder.address)
-        answer = ocsp.load_der_ocsp_response(_post(address, port, address, "application/ocsp-request", request))
+        answer = ocsp.load_der_ocsp_response(_post(address, port, address, OCSP_REQUEST, request))
         found[responder.name] = answer.certificates[0].serial_number
     return found
 
@@ -111,58 +114,44 @@ def _in_turn(asks: list[Callable[[], None]]) -> Callable[[], None]:
 
 
 def _ask_status(
-    address: str, name: str, issuer: x509.Certificate, subject: x509.Certificate
+    authority: Authority, subject: x509.Certificate, address: str, port: int, name: str
 ) -> Callable[[], None]:
-    builder = ocsp.OCSPRequestBuilder().add_certificate(subject, issuer, hashes.SHA1())  # noqa: S303 - X-Road's
-    request = builder.build().public_bytes(Encoding.DER)
+    request = _request(authority.certificate, subject)
 
     def ask() -> None:
-        answer = ocsp.load_der_ocsp_response(
-            _post(address, LISTENERS[Endpoint.HTTP].port, name, "application/ocsp-request", request)
-        )
-        _verify(answer, issuer, datetime.now(UTC))
+        now = datetime.now(UTC)
+        held = authority.verified(_post(address, port, name, OCSP_REQUEST, request), now)
+        if held.answer.request != request:
+            raise RuntimeError("the answer is about another certificate")
+        if held.answer.revoked_at is not None:
+            raise RuntimeError(f"the certificate is revoked since {held.answer.revoked_at}")
+        if held.fresh_until <= now.timestamp():
+            raise RuntimeError(f"the answer is of {held.answer.this_update}")
 
     return ask
 
 
-def _verify(answer: ocsp.OCSPResponse, issuer: x509.Certificate, now: datetime) -> None:
-    """ValueError unless the answer says `good`, is in time, and is signed by the issuer's delegate."""
-    if answer.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
-        raise ValueError(f"the responder answers {answer.response_status.name}")
-    if answer.certificate_status is not ocsp.OCSPCertStatus.GOOD:
-        raise ValueError(f"the certificate is {answer.certificate_status.name}")
-    if answer.next_update_utc is None or not answer.this_update_utc <= now < answer.next_update_utc:
-        raise ValueError(f"the answer is of {answer.this_update_utc}")
-    delegate = answer.certificates[0]
-    delegate.verify_directly_issued_by(issuer)
-    if not delegate.not_valid_before_utc <= now < delegate.not_valid_after_utc:
-        raise ValueError(f"the signer's certificate ended at {delegate.not_valid_after_utc}")
-    key, algorithm = delegate.public_key(), answer.signature_hash_algorithm
-    assert algorithm is not None  # noqa: S101 - RSA and ECDSA hash first
-    try:
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(answer.signature, answer.tbs_response_bytes, padding.PKCS1v15(), algorithm)
-        elif isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(answer.signature, answer.tbs_response_bytes, ec.ECDSA(algorithm))
-        else:
-            raise ValueError("the signer's key is of an unknown kind")  # noqa: TRY004 - of an answer, not a caller
-    except InvalidSignature:
-        raise ValueError("the answer's signature is wrong") from None
+def _request(issuer: x509.Certificate, subject: x509.Certificate) -> bytes:
+    """As an X-Road server asks: the certificate's name hashed with SHA-1."""
+    return shortest_request(*issuer_hashes(issuer)["sha1"], subject.serial_number, SHA1())  # noqa: S303
 
 
 def _ask_stamp(workspace: Workspace, address: str, port: int) -> Callable[[], None]:
-    chain = workspace.ceremony_directory / "issued" / "trust-services.crt"
+    issued = ceremony.at(workspace).issued
 
     def ask() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
+            # While an authority is replaced, stamps of both generations are good.
+            generations = sorted(issued.glob(f"{TRUST_SERVICES}*.crt"))
+            (folder / "issuers").write_text("".join(map(Path.read_text, generations)), encoding="ascii")
             (folder / "data").write_text(datetime.now(UTC).isoformat(), encoding="ascii")
             query = ("-query", "-data", "data", "-sha512", "-cert", "-out", "query")
             _openssl(folder, *query)
             request = (folder / "query").read_bytes()
             answer = _post(address, port, address, "application/timestamp-query", request)
             (folder / "answer").write_bytes(answer)
-            trusted = ("-CAfile", str(workspace.root_certificate), "-untrusted", str(chain))
+            trusted = ("-CAfile", str(workspace.root_certificate), "-untrusted", "issuers")
             _openssl(folder, "-verify", "-queryfile", "query", "-in", "answer", *trusted)
 
     return ask
@@ -194,8 +183,17 @@ def _post(address: str, port: int, name: str, kind: str, body: bytes) -> bytes:
         connection.close()
 
 
+def _stamping(workspace: Workspace) -> list[x509.Certificate]:
+    """Certificates of the time-stamping authorities, as they are now."""
+    return [_certificate(path) for path in sorted(workspace.timestamping_directory.glob("*.crt"))]
+
+
+def _authority(workspace: Workspace, estate: Estate) -> Authority:
+    return Authority(_issuer(workspace), timedelta(minutes=estate.trust.status.freshness))
+
+
 def _issuer(workspace: Workspace) -> x509.Certificate:
-    return _certificate(workspace.ceremony_directory / "issued" / "trust-services.crt")
+    return _certificate(ceremony.at(workspace).issued / f"{TRUST_SERVICES}.crt")
 
 
 def _certificate(path: Path) -> x509.Certificate:

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from estate import Estate
 from estate.site import Environment
+from estate.trust import INFRASTRUCTURE_TLS, TRUST_SERVICES
 from operate import certification, clients, overlay, pulumi_stack, stages
 from operate.failure import ExitCode, Failure
 from operate.files import write_atomically
@@ -153,7 +154,7 @@ def _replace(run: Run, authority: str, *, revoke: bool = False) -> int:
         overlay.with_next_generation(run.workspace, authority, begun.generation)
     run = replace(run, estate=run.workspace.load(), measured=run.measured, settled=set())
     changed = certification.revoke(run, authority, begun.compromised) if begun.compromised else 0
-    if authority == "infrastructure-tls":
+    if authority == INFRASTRUCTURE_TLS:
         changed += _apply(run, "trust")
     else:
         changed += _apply(run, "trust", "trust-services")
@@ -260,15 +261,15 @@ ROTATIONS: dict[str, Rotation] = {
     "time-stamping": Rotation(
         "certificates of the time-stamping authorities", (clients.stamps, clients.citizens), _time_stamping
     ),
-    "infrastructure-tls": Rotation(
+    INFRASTRUCTURE_TLS: Rotation(
         "the authority of TLS certificates, and every host's certificate",
         (clients.tls, clients.citizens),
-        lambda run: _replace(run, "infrastructure-tls"),
+        lambda run: _replace(run, INFRASTRUCTURE_TLS),
     ),
-    "trust-services": Rotation(
+    TRUST_SERVICES: Rotation(
         "the authority of X-Road certificates, and all of these",
         (clients.status, clients.stamps, clients.citizens),
-        lambda run: _replace(run, "trust-services"),
+        lambda run: _replace(run, TRUST_SERVICES),
     ),
     FEDERATION: Rotation(
         "X-Road certificates of all security servers", (clients.citizens, clients.status), _federation

@@ -9,7 +9,7 @@ from pathlib import Path
 from estate import Estate
 from estate.host import Role
 from estate.network import LISTENERS, Endpoint
-from estate.project.ansible.trust_services import publication
+from estate.trust import TRUST_SERVICES, label
 from operate import remote
 from operate.acceptance.result import Check
 from operate.workspace import Workspace
@@ -45,7 +45,7 @@ def _told(workspace: Workspace, estate: Estate) -> str:
     port = LISTENERS[Endpoint.TIME_STAMPS].port
     hosts = estate.hosts_with(Role.TIME_STAMPING)
     words = {
-        "ISSUER": publication(estate.trust.trust_services.generation),
+        "ISSUER": label(TRUST_SERVICES, estate.trust.trust_services.generation),
         "STATUS": f"http://{estate.status_name}",
         "STAMPING": " ".join(f"{host.name}=http://{estate.fqdn(host)}:{port}/" for host in hosts),
     }

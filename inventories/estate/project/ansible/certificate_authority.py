@@ -8,7 +8,7 @@ from estate.host import Host
 from estate.model import Estate
 from estate.network import LISTENERS, Endpoint
 from estate.project.ansible.secret import secret
-from estate.trust import IssuingAuthority
+from estate.trust import INFRASTRUCTURE_TLS, TRUST_SERVICES, IssuingAuthority, label
 
 
 def variables(estate: Estate, host: Host) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         "certificate_authority_country": trust.country,
         "certificate_authority_issuers": [
             {
-                **_issuer("infrastructure-tls", trust.infrastructure_tls),
+                **_issuer(INFRASTRUCTURE_TLS, trust.infrastructure_tls),
                 "serves": {
                     "leaf_lifetime_hours": trust.infrastructure_tls.leaf_lifetime,
                     "names": [estate.fqdn(host), host.name, str(host.address)],
@@ -28,7 +28,7 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
                     "provisioners": ["hosts"],
                 },
             },
-            _issuer("trust-services", trust.trust_services),
+            _issuer(TRUST_SERVICES, trust.trust_services),
         ],
         "certificate_authority_provisioner_passwords": {"hosts": secret("infrastructure-tls-hosts")},
     }
@@ -40,12 +40,17 @@ def _issuer(name: str, authority: IssuingAuthority) -> dict[str, Any]:
         "name": name,
         "common_name": authority.name,
         "key": authority.key.value,
-        "token": {
-            "library": authority.token.library,
-            "slot": authority.token.slot,
-            "devices": list(authority.token.devices),
-            "key": f"{name}-{authority.generation}",
-        },
+        "token": token(name, authority),
         "pin": secret(f"{name}-pin"),
         "officer_pin": secret(f"{name}-officer-pin"),
+    }
+
+
+def token(name: str, authority: IssuingAuthority) -> dict[str, Any]:
+    """Where an issuing authority's key is, and what it is called there."""
+    return {
+        "library": authority.token.library,
+        "slot": authority.token.slot,
+        "devices": list(authority.token.devices),
+        "key": label(name, authority.generation),
     }

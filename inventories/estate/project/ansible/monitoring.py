@@ -8,7 +8,7 @@ from estate.host import Host
 from estate.model import Estate
 from estate.network import LISTENERS, Endpoint, Shown
 from estate.project.ansible.load_balancer import HEALTH_PATH
-from estate.project.ansible.trust_services import publication
+from estate.trust import TRUST_SERVICES, label
 
 OVERDUE = 6
 """Short-lived certificates are renewed at two thirds of their life; a sixth left means that renewals fail."""
@@ -61,7 +61,7 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
                 "http",
                 [
                     instance
-                    for authority in ("root", publication(estate.trust.trust_services.generation))
+                    for authority in ("root", label(TRUST_SERVICES, estate.trust.trust_services.generation))
                     for instance in _offered(
                         estate, f"http://{estate.status_name}/crl/{authority}.crl", Endpoint.HTTP
                     )

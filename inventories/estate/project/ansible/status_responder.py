@@ -7,7 +7,7 @@ from typing import Any
 from estate.host import Host, Role
 from estate.model import Estate
 from estate.network import LISTENERS, Endpoint
-from estate.project.ansible.trust_services import publication
+from estate.trust import TRUST_SERVICES, label
 
 
 def variables(estate: Estate, host: Host) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         "status_responder_authorities": [
             *(
                 {
-                    "name": publication(generation),
+                    "name": label(TRUST_SERVICES, generation),
                     "former": generation < current,
                     "publishes": ["answers", "crl", "crt"],
                 }

@@ -8,8 +8,10 @@ from estate.federation import Member
 from estate.host import Host, Role
 from estate.model import Estate
 from estate.network import LISTENERS, Endpoint
+from estate.project.ansible.certificate_authority import token
 from estate.project.ansible.secret import secret
 from estate.secrets import database_password, time_stamping_order
+from estate.trust import TRUST_SERVICES, label
 
 STATUS_TOKEN = "trust-services-status"  # noqa: S105 - the secret's name
 
@@ -21,16 +23,11 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
     return {
         "trust_services_organization": trust.organization,
         "trust_services_country": trust.country,
-        "trust_services_token": {
-            "library": authority.token.library,
-            "slot": authority.token.slot,
-            "devices": list(authority.token.devices),
-            "key": publication(authority.generation),
-        },
-        "trust_services_publication": publication(authority.generation),
+        "trust_services_token": token(TRUST_SERVICES, authority),
+        "trust_services_publication": label(TRUST_SERVICES, authority.generation),
         "trust_services_former": [
-            {"name": publication(former), "key": publication(former)}
-            for former in range(1, authority.generation)
+            {"name": former, "key": former}
+            for former in (label(TRUST_SERVICES, one) for one in range(1, authority.generation))
         ],
         "trust_services_port": LISTENERS[Endpoint.TRUST_SERVICES].port,
         "trust_services_name": estate.fqdn(host),
@@ -50,11 +47,6 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
             "token": secret(STATUS_TOKEN),
         },
     }
-
-
-def publication(generation: int) -> str:
-    """What files of a generation of the trust services CA are called, and its key."""
-    return f"trust-services-{generation}"
 
 
 def _database(estate: Estate) -> dict[str, Any]:

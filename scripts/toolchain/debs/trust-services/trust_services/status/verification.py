@@ -103,7 +103,7 @@ class Authority:
         known = {held.answer.der: held for held in before.values()}
         found: dict[bytes, HeldAnswer] = {}
         for der in publication.decode(self.certificate, content):
-            held = known.get(der) or self._verified(der, now)
+            held = known.get(der) or self.verified(der, now)
             request = held.answer.request
             if request in found:
                 raise Refusal(f"it has two answers to one request about certificate {held.answer.serial:x}")
@@ -115,7 +115,8 @@ class Authority:
             after_each()
         return HeldAnswers(found)
 
-    def _verified(self, der: bytes, now: datetime) -> HeldAnswer:
+    def verified(self, der: bytes, now: datetime) -> HeldAnswer:
+        """One answer, whether or not it is still fresh. Refusal if it is bad."""
         answer, response = answers.read(der)
         about = f"its answer about certificate {answer.serial:x}"
         if (response.issuer_name_hash, response.issuer_key_hash) != self._hashes.get(
