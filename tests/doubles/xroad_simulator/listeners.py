@@ -180,9 +180,14 @@ class TlsFiles:
 async def keep_certificates_fresh(
     files: Sequence[TlsFiles], renewed: Callable[[], None] = lambda: None
 ) -> None:
-    """Take renewed certificates without a restart; `renewed` is told."""
+    """Take renewed certificates without a restart, at once after SIGHUP; `renewed` is told."""
+    asked = asyncio.Event()
+    with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: tests
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     while True:
-        await asyncio.sleep(_RENEWAL_CHECK_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asked.wait(), _RENEWAL_CHECK_SECONDS)
+        asked.clear()
         taken = [tls.refresh() for tls in files]
         if any(taken):
             renewed()

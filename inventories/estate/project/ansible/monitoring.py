@@ -13,7 +13,7 @@ from estate.trust import TRUST_SERVICES, label
 OVERDUE = 6
 """Short-lived certificates are renewed at two thirds of their life; a sixth left means that renewals fail."""
 
-PROBED_OTHERWISE = frozenset({Endpoint.REGISTRY, Endpoint.INFRASTRUCTURE_TLS})
+PROBED_OTHERWISE = frozenset({Endpoint.REGISTRY, Endpoint.INFRASTRUCTURE_TLS, Endpoint.TRUST_SERVICES})
 """Endpoints whose probe asks over TLS for more than a certificate: they aren't probed twice."""
 
 
@@ -53,7 +53,11 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
             _probe(
                 "certificate_authority",
                 "https",
-                _offered(estate, "https://{host}:{port}/health", Endpoint.INFRASTRUCTURE_TLS),
+                [
+                    instance
+                    for endpoint in (Endpoint.INFRASTRUCTURE_TLS, Endpoint.TRUST_SERVICES)
+                    for instance in _offered(estate, "https://{host}:{port}/health", endpoint)
+                ],
             ),
             _probe("security_servers", "http", _offered(estate, "http://{host}:{port}/", Endpoint.HEALTH)),
             _probe(

@@ -195,13 +195,17 @@ def test_without_its_database_nothing_is_lost(service: Service, place: Place) ->
     kept = order()
     first = service.place(kept, "federation").result(10).entry
     sent = order()
+    service.require_ready().result(10)
     place.server.stop()
     try:
+        with pytest.raises(Unavailable, match="record"):
+            service.require_ready().result(30)
         with pytest.raises(Unavailable, match="record"):
             service.place(sent, "federation").result(30)
     finally:
         place.server.start()
 
+    service.require_ready().result(30)
     assert service.place(sent, "federation").result(30).entry.state is State.ISSUED
     assert service.place(kept, "federation").result(10).entry == first
     whole(place)

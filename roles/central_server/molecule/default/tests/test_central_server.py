@@ -38,6 +38,15 @@ def test_admin_api_shows_the_host_certificate(host):
     assert answer.stdout == "401"
 
 
+def test_a_renewed_certificate_is_taken_without_a_restart(host):
+    served = "openssl s_client -connect localhost:4000 </dev/null 2>/dev/null | openssl x509 -noout -serial"
+    process = "systemctl show --property=MainPID xroad-center"
+    before, pid = host.check_output(served), host.check_output(process)
+    host.check_output("/root/issue-host-certificate && systemctl reload xroad-center && sleep 1")
+    assert host.check_output(served) != before
+    assert host.check_output(process) == pid
+
+
 def test_api_key_works(admin_api):
     assert admin_api("/system/version")["info"].startswith("Central Server version 7.8.0")
 

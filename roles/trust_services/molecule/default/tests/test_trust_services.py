@@ -202,3 +202,14 @@ def test_a_database_that_was_away_is_used_again(host: Host) -> None:
             break
         host.run("sleep 1")
     assert answer["state"] == "issued"
+
+
+def test_a_renewed_certificate_is_taken_and_nobody_is_turned_away(host: Host) -> None:
+    """Workers that show it start before the others end."""
+    shown = "openssl s_client -connect authority.site.test:9444 </dev/null 2>/dev/null"
+    served = f"{shown} | openssl x509 -noout -serial"
+    before = host.check_output(served)
+    host.check_output("/root/issue-host-certificate && systemctl reload trust-services-issuing")
+    asked = f"curl -sS -o /dev/null --cacert {ROOT} {URL}/health || echo lost; sleep 0.1"
+    assert host.check_output(f"for i in $(seq 100); do {asked}; done") == ""
+    assert host.check_output(served) != before

@@ -150,8 +150,13 @@ class Service:
         return self._task(lambda record: record.revoke(serial, officer, reason))
 
     def require_ready(self) -> Future[None]:
-        """Ask the token, from the thread that it belongs to. The future raises Unavailable with the reason."""
-        return self._task(lambda _: self._authority.require_ready())
+        """Ask token and record, in their own thread. The future raises Unavailable with the reason."""
+
+        def work(record: Record) -> None:
+            self._authority.require_ready()
+            record.head()
+
+        return self._task(work)
 
     def _task(self, work: Callable[[Record], T]) -> Future[T]:
         task = _Task(work)
