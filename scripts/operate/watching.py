@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 _TIMEOUT_SECONDS = 10.0
-_SHOWN = 5
+_SHOWN = 2
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Tally:
     asked: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     reasons: list[str] = field(default_factory=list)
-    """Why the first of them failed, with the time."""
+    """Why the first of each kind failed, with the time."""
     seconds: float = 0.0
 
     @property
@@ -95,7 +95,7 @@ def watching(questions: Sequence[Question]) -> Iterator[Tally]:
             tally.asked[question.name] += 1
             if reason:
                 tally.failed[question.name] += 1
-                if len(tally.reasons) < _SHOWN:
+                if tally.failed[question.name] <= _SHOWN:
                     tally.reasons.append(f"after {time.monotonic() - started:.1f} s, {question.name}: {reason}")
 
     def drive(question: Question) -> None:

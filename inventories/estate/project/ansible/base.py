@@ -81,6 +81,9 @@ def _network_settings(host: Host) -> dict[str, int]:
             settings[f"net.{family}.conf.{name}.accept_source_route"] = 0
     for name in ("all", "default"):
         settings[f"net.ipv4.conf.{name}.send_redirects"] = 0
+    if host.has(Role.CERTIFICATE_AUTHORITY):
+        # Connections that wait for a worker which ends go to its successor (ip-sysctl, tcp_migrate_req).
+        settings["net.ipv4.tcp_migrate_req"] = 1
     if host.has(Role.ROUTER):
         settings["net.ipv4.ip_forward"] = 1
     return settings

@@ -43,6 +43,8 @@ def _serve(configuration: Configuration, arguments: argparse.Namespace) -> Resul
         ssl_cert=listen.certificate,
         ssl_key=listen.key,
         respawn_failed_workers=True,
+        # At a reload: until a new worker certainly listens, also on a busy host.
+        respawn_interval=10,
     ).serve()
     return {"served": True}, "stopped"
 
