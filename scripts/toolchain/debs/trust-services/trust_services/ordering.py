@@ -96,13 +96,19 @@ def order(
         .decode()
     )
     before = present
-    # Whoever lost its certificate is given those that it had once more; the one that it needs comes after them.
+    issuer, *above = _authorities(api)
+    # Whoever lost its certificate is given those that it had once more, also those of an authority that was
+    # replaced since; the one that it needs comes after them.
     for _ in range(MAX_FOLLOWED):
         made, new = _placed(api, wanted, request, before)
-        chain = _chain(api, made)
         check(wanted, key.public_key(), made)
-        if not due(made, now, SERVICE):
-            return Certified(made, chain)
+        if not (issued := _issued(made, issuer)) and new:
+            raise Refusal(
+                f"{api.url} gives a certificate that '{issuer.subject.rfc4514_string()}' didn't issue",
+                "if the authority was replaced just now, run again; else look at its configuration",
+            )
+        if issued and not due(made, now, SERVICE):
+            return Certified(made, (issuer, *above[:-1]))
         if new:
             break
         before = made
@@ -157,24 +163,22 @@ def _placed(
     return x509.load_pem_x509_certificate(answer["certificate"].encode()), status == http.HTTPStatus.CREATED
 
 
-def _chain(api: Api, made: x509.Certificate) -> tuple[x509.Certificate, ...]:
-    """What lies between the certificate and a root that is given. Refusal if they don't hold together."""
+def _authorities(api: Api) -> list[x509.Certificate]:
+    """The authority that issues now and those above it, up to a given root. Refusal if they don't hold."""
     given = x509.load_pem_x509_certificates(api.ca.read_bytes())
     _, content = _asked(api, "GET", "/authorities/current")
-    told = x509.load_pem_x509_certificates(content)
-    between = [certificate for certificate in told if certificate not in given]
-    path = [made, *between]
-    try:
-        for lower, upper in pairwise(path):
-            lower.verify_directly_issued_by(upper)
-        if not any(_issued(path[-1], root) for root in given):
-            raise Refusal(
-                f"'{path[-1].subject.rfc4514_string()}' wasn't issued by a certificate in {api.ca}",
-                "compare the root there with the ceremony's",
-            )
-    except (ValueError, TypeError, InvalidSignature) as error:
-        raise Refusal(f"the chain that {api.url} tells doesn't hold: {error}") from error
-    return tuple(between)
+    between = [told for told in x509.load_pem_x509_certificates(content) if told not in given]
+    for lower, upper in pairwise(between):
+        if not _issued(lower, upper):
+            names = f"'{upper.subject.rfc4514_string()}' didn't issue '{lower.subject.rfc4514_string()}'"
+            raise Refusal(f"the chain that {api.url} tells doesn't hold: {names}")
+    root = next((root for root in given if _issued(between[-1], root)), None)
+    if root is None:
+        raise Refusal(
+            f"'{between[-1].subject.rfc4514_string()}' wasn't issued by a certificate in {api.ca}",
+            "compare the root there with the ceremony's",
+        )
+    return [*between, root]
 
 
 def _issued(lower: x509.Certificate, upper: x509.Certificate) -> bool:
