@@ -12,7 +12,7 @@ from estate.project.ansible.secret import secret
 RELOADED: dict[Role, tuple[str, ...]] = {
     Role.CERTIFICATE_AUTHORITY: ("trust-services-issuing.service",),
     Role.POSTGRESQL: ("postgresql@*.service",),
-    Role.REGISTRY: ("docker-registry.service",),
+    Role.REGISTRY: ("registry-tls.service",),
     Role.MONITORING: ("prometheus.service", "prometheus-alertmanager.service"),
     Role.LOAD_BALANCER: ("haproxy.service",),
     Role.CENTRAL_SERVER: ("xroad-center.service",),
