@@ -195,13 +195,12 @@ def _replaced(site: str, what: str, lab: str | None, *, dry_run: bool, as_json: 
     from operate import rotation
 
     report = Report(as_json=as_json)
-    command = f"{'revoke-ca' if revoke else 'rotate'} {what}"
+    verb = "revoke-ca" if revoke else "rotate"
+    command = f"{verb} {what}"
     with command_line.reported(report, interrupted="The same command goes on from here."):
         workspace = open_workspace(site, lab)
         _require_raised(workspace)
-        with exclusive(
-            workspace.lock_file, f"scripts/smartgouv {command.replace(what, f'{site} {what}')}"
-        ) as lock:
+        with exclusive(workspace.lock_file, f"scripts/smartgouv {verb} {site} {what}") as lock:
             run = Run(workspace, workspace.load(), report, lock)
             if dry_run:
                 planned = rotation.plan(run, what, revoke=revoke)

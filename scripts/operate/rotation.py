@@ -51,6 +51,10 @@ class Rotation:
     act: Callable[[Run], int]
     """Rotates; how many things were changed."""
 
+    def questions(self, run: Run) -> list[Question]:
+        """What its clients ask all the while."""
+        return [question for kind in self.clients for question in kind(run.workspace, run.estate)]
+
 
 @dataclass(frozen=True)
 class Begun:
@@ -67,8 +71,7 @@ class Begun:
 def rotate(run: Run, what: str) -> Tally:
     """Rotate `what` while clients ask. Failure if it can't be; what clients lost is in the tally."""
     chosen = known(what)
-    questions = [question for kind in chosen.clients for question in kind(run.workspace, run.estate)]
-    return _counted(run, f"rotate {what}", questions, chosen.act)
+    return _counted(run, f"rotate {what}", chosen.questions(run), chosen.act)
 
 
 def revoke(run: Run, authority: str) -> Tally:
@@ -79,8 +82,7 @@ def revoke(run: Run, authority: str) -> Tally:
             details="authorities: " + ", ".join(run.estate.trust.issuing),
             code=ExitCode.BAD_INPUT,
         )
-    chosen = known(authority)
-    questions = [question for kind in chosen.clients for question in kind(run.workspace, run.estate)]
+    questions = known(authority).questions(run)
     return _counted(run, f"revoke-ca {authority}", questions, lambda run: _replace(run, authority, revoke=True))
 
 
@@ -241,13 +243,12 @@ def _marker(workspace: Workspace) -> Path:
 def plan(run: Run, what: str, *, revoke: bool = False) -> dict[str, Any]:
     """What would be done, without doing it."""
     chosen = known(what)
-    questions = [question for kind in chosen.clients for question in kind(run.workspace, run.estate)]
     return {
         "what": what,
         "purpose": chosen.purpose,
         "revokes": revoke,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "clients": {question.name: question.rate for question in questions},
+        "clients": {question.name: question.rate for question in chosen.questions(run)},
     }
 
 
