@@ -22,6 +22,7 @@ from stacks.providers.xroad.authority import CertificateOrder
 from stacks.providers.xroad.endpoint import Endpoint, certificate_refused
 from stacks.providers.xroad.errors import UnreachableError
 from stacks.providers.xroad.security import KeyUsage
+from stacks.providers.xroad.transport import retry_after
 
 PROFILES: Mapping[KeyUsage, str] = {"AUTHENTICATION": "authentication", "SIGNING": "signing"}
 """What the API calls the uses of keys."""
@@ -145,8 +146,7 @@ class IssuingApi:
                 failure = _sentence(self._endpoint, method, path, response)
                 if response.status_code not in _OVERLOADED:
                     raise ProviderError(failure)
-                value = response.headers.get("retry-after", "")
-                wait = max(pause, float(value) if value.isdigit() else 0.0)
+                wait = max(pause, retry_after(response))
             if monotonic() + wait > ends:
                 raise UnreachableError(f"{failure}; gave up after {self._patience:.0f} s")
             await asyncio.sleep(wait)

@@ -158,7 +158,7 @@ class AdminConnection:
                 repeatable = NOT_PROCESSED | PROXY_FAILURES if method == "GET" else NOT_PROCESSED
                 if response.status_code not in repeatable:
                     raise ApiError.of(response)
-                wait = max(pause, _retry_after(response))
+                wait = max(pause, retry_after(response))
             if monotonic() + wait > ends:
                 raise UnreachableError(f"{failure}; gave up after {self._patience:.0f} s")
             await asyncio.sleep(wait)
@@ -169,6 +169,7 @@ class AdminConnection:
         await self._client.aclose()
 
 
-def _retry_after(response: httpx.Response) -> float:
+def retry_after(response: httpx.Response) -> float:
+    """Seconds that a server asks to wait before the next request; 0 if it doesn't say."""
     value = response.headers.get("retry-after", "")
     return float(value) if value.isdigit() else 0.0
