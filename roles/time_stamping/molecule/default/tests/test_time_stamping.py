@@ -54,6 +54,14 @@ def healthy(host: Host, seconds: float = 60) -> None:
         time.sleep(1)
 
 
+def unhealthy(host: Host, seconds: float = 60) -> None:
+    """Wait until stamps aren't made any more."""
+    ends = time.monotonic() + seconds
+    while host.run(f"curl -sS --fail {HERE}health").rc == 0:
+        assert time.monotonic() < ends
+        time.sleep(1)
+
+
 @pytest.mark.on("stamping")
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 def test_stamps_verify_below_the_root(host: Host, algorithm: str) -> None:
@@ -110,10 +118,7 @@ def test_nothing_is_stamped_while_the_clock_is_unsure(host: Host) -> None:
     healthy(host)
     host.check_output("systemctl stop chrony")
     try:
-        ends = time.monotonic() + 60
-        while host.run(f"curl -sS --fail {HERE}health").rc == 0:
-            assert time.monotonic() < ends
-            time.sleep(1)
+        unhealthy(host)
         assert "Verification: OK" not in stamp(host)
         refused = host.check_output("openssl ts -reply -in /run/answer.tsr -text")
         assert "time source is not available" in refused
@@ -131,10 +136,7 @@ def test_nothing_is_stamped_while_the_source_says_another_hour(host: Host, machi
     authority.check_output(f"cat > /root/wrong_time.py <<'END'\n{WRONG_TIME}\nEND")
     authority.check_output("systemctl stop chrony; systemd-run --unit=wrong-time python3 /root/wrong_time.py")
     try:
-        ends = time.monotonic() + 90
-        while host.run(f"curl -sS --fail {HERE}health").rc == 0:
-            assert time.monotonic() < ends
-            time.sleep(1)
+        unhealthy(host, 90)
         assert "Verification: OK" not in stamp(host)
     finally:
         authority.check_output("systemctl stop wrong-time; systemctl start chrony")
