@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -43,22 +43,29 @@ MEMBERS = 8
 IN_FLIGHT = 128
 """Orders on their way at any time, for each process: a batch at work and another one waiting."""
 
+Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
 PIN = "123456"
 OWNER, ACCOUNT, DATABASE = "issuing_owner", "issuing_service", "issuing"
 
 
 def measure(seconds: float = 10.0) -> dict[str, Any]:
     """Certificates per second in two processes, without and with HTTP. Failure if a part isn't installed."""
+    return measured("issuing", seconds)
+
+
+def measured(what: str, *arguments: float) -> dict[str, Any]:
+    """What `operate.bench_…` measures in a process of its own, which can import the throw-away server."""
+    module = f"operate.bench_{what}"
     done = subprocess.run(
-        [sys.executable, "-m", "operate.bench_issuing", "inside", str(seconds)],
+        [sys.executable, "-m", module, "inside", *map(str, arguments)],
         env=environment(),
         stdout=subprocess.PIPE,
         text=True,
         check=False,
     )
     if done.returncode != 0:
-        again = "scripts/bootstrap python -m operate.bench_issuing"
-        raise Failure("issuing can't be measured", next_step=again)
+        raise Failure(f"{what} can't be measured", next_step=f"scripts/bootstrap python -m {module}")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -77,8 +84,9 @@ def _measure(seconds: float) -> dict[str, Any]:
             raise Failure("PostgreSQL isn't installed", next_step="apt-get install postgresql")
         port = free_port()
         token = secrets.token_urlsafe(32)
-        configuration = _prepared(folder, server, port, token)
-        orders = [json.dumps(order) for order in _orders()]
+        codes = member_codes(MEMBERS)
+        configuration = _prepared(folder, server, codes, port, token)
+        orders = [json.dumps(order) for order in orders_of(codes, _key)]
         (folder / "orders.json").write_text(json.dumps(orders))
         found = {
             "cores": os.cpu_count(),
@@ -108,41 +116,50 @@ def free_port() -> int:
         return port
 
 
-def _prepared(folder: Path, server: Any, port: int, token: str) -> Path:
+def _prepared(folder: Path, server: Any, codes: Sequence[str], port: int, token: str) -> Path:
     """A token with a key, its certificate, an empty record, and the configuration that names them."""
     prepare_record(server)
     library = _authority(folder)
     (folder / "pin").write_text(PIN)
-    members = [{"class": "GOV", "code": code, "name": code, "servers": [_server(code)]} for code in _codes()]
     configuration = {
-        "country": "BJ",
-        "organization": "Bench",
+        **settings_of("trust", connection_to(server), codes),
         "issuer": {"certificate": str(folder / "issuer.pem")},
         "token": {"library": library, "label": "bench", "key": "issuing", "pin_file": str(folder / "pin")},
-        "addresses": {
-            "ocsp": "http://ocsp.example/",
-            "crl": "http://pki.example/trust.crl",
-            "ca_issuers": "http://pki.example/trust.crt",
-        },
-        "lifetimes": {
-            "authentication_hours": 8760,
-            "signing_hours": 8760,
-            "status_responder_hours": 720,
-            "time_stamping_hours": 8760,
-        },
-        "database": {
-            "connection": f"host={server.folder} dbname={DATABASE} user={ACCOUNT}",
-            "account": ACCOUNT,
-        },
-        "clients": [
-            {"name": "bench", "role": "orderer", "token_sha256": hashlib.sha256(token.encode()).hexdigest()}
-        ],
-        "automatic": members,
+        "clients": [{"name": "bench", "role": "orderer", "token_sha256": digest(token)}],
         "listen": {"port": port, "workers": WORKERS},
     }
     path = folder / "issuing.json"
     path.write_text(json.dumps(configuration))
     return path
+
+
+def settings_of(name: str, connection: str, codes: Sequence[str]) -> dict[str, Any]:
+    """Settings of the issuing service, but for who issues, who orders and where it listens."""
+    years = dict.fromkeys(("authentication_hours", "signing_hours", "time_stamping_hours"), 8760)
+    return {
+        "country": "BJ",
+        "organization": "Bench",
+        "addresses": {
+            "ocsp": "http://ocsp.example/",
+            "crl": f"http://pki.example/{name}.crl",
+            "ca_issuers": f"http://pki.example/{name}.crt",
+        },
+        "lifetimes": {**years, "status_responder_hours": 720},
+        "database": {"connection": connection, "account": ACCOUNT},
+        "automatic": [
+            {"class": "GOV", "code": code, "name": code, "servers": [_server(code)]} for code in codes
+        ],
+    }
+
+
+def connection_to(server: Any) -> str:
+    """How the issuing service connects to its record."""
+    return f"host={server.folder} dbname={DATABASE} user={ACCOUNT}"
+
+
+def digest(token: str) -> str:
+    """What settings say of a client's token."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def prepare_record(server: Any) -> None:
@@ -208,35 +225,41 @@ def authority_certificate(
     )
 
 
-def _codes() -> list[str]:
-    return [f"MEMBER{number}" for number in range(MEMBERS)]
+def member_codes(count: int) -> list[str]:
+    """Codes of so many members."""
+    return [f"MEMBER{number}" for number in range(count)]
 
 
 def _server(code: str) -> str:
     return f"{code.lower()}.example.bj"
 
 
-def _orders() -> list[dict[str, Any]]:
-    """An order of either kind for each member, without an idempotency key."""
+def orders_of(codes: Sequence[str], key: Callable[[], Key]) -> list[dict[str, Any]]:
+    """An order of either kind for each member, without an idempotency key, each with a key of its own."""
     orders = []
-    for code in _codes():
+    for code in codes:
         names = {NameOID.COUNTRY_NAME: "BJ", NameOID.ORGANIZATION_NAME: code, NameOID.SERIAL_NUMBER: code}
         member = {"class": "GOV", "code": code, "name": code}
         signing = {**names, NameOID.COMMON_NAME: code, NameOID.BUSINESS_CATEGORY: "GOV"}
         authentication = {**names, NameOID.COMMON_NAME: _server(code)}
-        orders.append({"profile": "signing", "member": member, "csr": request(signing, _key())})
+        orders.append({"profile": "signing", "member": member, "csr": _request(signing, key())})
         orders.append(
             {
                 "profile": "authentication",
                 "member": member,
                 "server": _server(code),
-                "csr": request(authentication, _key()),
+                "csr": _request(authentication, key()),
             }
         )
     return orders
 
 
-def request(names: dict[Any, str], key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+def keyed(order: dict[str, Any]) -> dict[str, Any]:
+    """An order that was never sent before."""
+    return {**order, "idempotency_key": secrets.token_hex(16)}
+
+
+def _request(names: dict[Any, str], key: Key) -> str:
     """A certificate request in PEM."""
     subject = x509.Name([x509.NameAttribute(kind, value) for kind, value in names.items()])
     made = x509.CertificateSigningRequestBuilder(subject).sign(key, hashes.SHA256())
@@ -269,36 +292,41 @@ def _in_processes(configuration: Path, folder: Path, seconds: float) -> dict[str
 def _issue(configuration: Path, orders: Path, seconds: float) -> dict[str, Any]:
     """What one process issues in the time, as fast as it takes orders."""
     from trust_services.issuing import api
-    from trust_services.issuing.configuration import read
-    from trust_services.issuing.orders import Order
 
-    settings = read(configuration)
-    service = api.service_of(settings)
-    service.start()
-    api.settle()
     sent = itertools.cycle(json.loads(orders.read_text()))
-
-    def place() -> Future[Any]:
-        content = {**json.loads(next(sent)), "idempotency_key": secrets.token_hex(16)}
-        return service.place(Order.model_validate_json(json.dumps(content)), "bench")
-
-    until_ready(service)
-    waiting = {place() for _ in range(IN_FLIGHT)}
-    issued = 0
-    processor, started = time.process_time(), time.monotonic()
-    while time.monotonic() - started < seconds:
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in done:
-            assert future.result().entry.certificate is not None  # noqa: S101 - else nothing was measured
-            issued += 1
-            waiting.add(place())
-    took, used = time.monotonic() - started, time.process_time() - processor
-    service.stop()
+    with issuing_here(configuration, "bench") as place:
+        api.settle()
+        waiting = {place(json.loads(next(sent))) for _ in range(IN_FLIGHT)}
+        issued = 0
+        processor, started = time.process_time(), time.monotonic()
+        while time.monotonic() - started < seconds:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                assert future.result().entry.certificate is not None  # noqa: S101 - else nothing was measured
+                issued += 1
+                waiting.add(place(json.loads(next(sent))))
+        took, used = time.monotonic() - started, time.process_time() - processor
     return {"certificates": issued, "seconds": took, "processor": used}
 
 
-def until_ready(service: Any) -> None:
-    """Wait for the token: processes that open a SoftHSM token at once don't all see it at first."""
+@contextmanager
+def issuing_here(configuration: Path, client: str) -> Iterator[Callable[[dict[str, Any]], Future[Any]]]:
+    """The issuing service in this process, without HTTP; calling what is yielded places a client's order."""
+    from trust_services.issuing import api
+    from trust_services.issuing.configuration import read
+    from trust_services.issuing.orders import Order
+
+    service = api.service_of(read(configuration))
+    service.start()
+    try:
+        _wait_for_token(service)
+        yield lambda order: service.place(Order.model_validate_json(json.dumps(keyed(order))), client)
+    finally:
+        service.stop()
+
+
+def _wait_for_token(service: Any) -> None:
+    """Processes that open a SoftHSM token at once don't all see it at first."""
     from trust_services.issuing.refusals import Unavailable
 
     deadline = time.monotonic() + 20
@@ -317,22 +345,29 @@ def until_ready(service: Any) -> None:
 
 
 def _over_http(configuration: Path, orders: list[str], port: int, token: str, seconds: float) -> dict[str, Any]:
-    command = [sys.executable, "-m", "trust_services.issuing", "serve", "--config", str(configuration)]
-    with tempfile.TemporaryFile() as output:
-        server = subprocess.Popen(command, env=environment(), stdout=output, stderr=output)
-        try:
-            _wait_for(port)
-            _send(orders, port, token, 0.5)
-            milliseconds = sorted(_send(orders, port, token, seconds))
-        finally:
-            server.terminate()
-            server.wait(30)
+    with program("issuing", "serve", configuration):
+        _wait_for(port)
+        _send(orders, port, token, 0.5)
+        milliseconds = sorted(_send(orders, port, token, seconds))
     return {
         "certificates": len(milliseconds),
         "per_second": round(len(milliseconds) / seconds, 1),
         "milliseconds_median": round(milliseconds[len(milliseconds) // 2], 1),
         "milliseconds_99": round(milliseconds[len(milliseconds) * 99 // 100], 1),
     }
+
+
+@contextmanager
+def program(package: str, command: str, settings: Path) -> Iterator[None]:
+    """A program of the trust services, while it is needed; its log is beside its settings."""
+    started = [sys.executable, "-m", f"trust_services.{package}", command, "--config", str(settings)]
+    with settings.with_suffix(".log").open("ab") as output:
+        process = subprocess.Popen(started, env=environment(), stdout=output, stderr=output)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def _wait_for(port: int) -> None:
@@ -382,16 +417,22 @@ def _send(orders: list[str], port: int, token: str, seconds: float) -> list[floa
 
 
 def _verified(server: Any) -> dict[str, Any]:
-    from trust_services.issuing.chain import verify_chain
-
     with server.connect(DATABASE, ACCOUNT, autocommit=True) as connection:
         started = time.monotonic()
-        found = verify_chain(connection)
+        events = verified_events(connection)
         took = time.monotonic() - started
         (certificates,) = connection.execute("SELECT count(*) FROM issuing.certificates").fetchone()
+    return {"events": events, "certificates": certificates, "verified_in_seconds": round(took, 2)}
+
+
+def verified_events(connection: Any) -> int:
+    """How many events the record has; Failure if it isn't whole."""
+    from trust_services.issuing.chain import verify_chain
+
+    found = verify_chain(connection)
     if found.broken:
         raise Failure(f"the record isn't whole: {found.broken}")
-    return {"events": found.events, "certificates": certificates, "verified_in_seconds": round(took, 2)}
+    return found.events
 
 
 def main(arguments: list[str]) -> None:

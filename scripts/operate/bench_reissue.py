@@ -9,14 +9,12 @@ certificates of both generations, a hundred times a second.
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import ipaddress
 import json
 import os
 import secrets
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -38,12 +36,19 @@ from operate.bench_issuing import (
     DATABASE,
     PIN,
     authority_certificate,
-    environment,
+    connection_to,
+    digest,
     free_port,
+    issuing_here,
+    keyed,
+    measured,
+    member_codes,
+    orders_of,
     prepare_record,
-    request,
+    program,
+    settings_of,
     soft_token,
-    until_ready,
+    verified_events,
     working_folder,
 )
 from operate.failure import Failure
@@ -64,18 +69,7 @@ def measure(seconds: float = 10.0, certificates: int = CERTIFICATES) -> dict[str
 
     Failure if a part isn't installed, something isn't right, or it takes longer than `LIMIT_SECONDS`.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "operate.bench_reissue", "inside", str(seconds), str(certificates)],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        again = "scripts/bootstrap python -m operate.bench_reissue"
-        raise Failure("reissue can't be measured", next_step=again)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return measured("reissue", seconds, certificates)
 
 
 @dataclass(frozen=True)
@@ -116,14 +110,14 @@ def _measure(seconds: float, certificates: int) -> dict[str, Any]:
         if server is None:
             raise Failure("PostgreSQL isn't installed", next_step="apt-get install postgresql")
         prepare_record(server)
-        site = _prepared(folder, f"host={server.folder} dbname={DATABASE} user={ACCOUNT}", certificates // 2)
-        orders = _orders(site.members)
+        site = _prepared(folder, connection_to(server), certificates // 2)
+        orders = orders_of(site.members, _key)
         former = _issue_all(_configuration(site, 1), orders)
         found: dict[str, Any] = {"cores": os.cpu_count(), "certificates": len(orders), "clients": CLIENTS}
         with _generation(site, 1):
             _wait_for_publication(site, 1, former, time.monotonic() + LIMIT_SECONDS)
         with ExitStack() as stack:
-            stack.enter_context(_program(site, "status", "serve", _responder_settings(site)))
+            stack.enter_context(program("status", "serve", _responder_settings(site)))
             _wait_until(lambda: _listens(site.ocsp_port), "the responder doesn't answer")
             told = stack.enter_context(asking(site.ocsp_port, *(site.publication(one) for one in (1, 2))))
             time.sleep(2)
@@ -154,8 +148,8 @@ def _prepared(folder: Path, connection: str, members: int) -> _Site:
     (folder / "status-token").write_text(tokens["status"])
     for name in ("published", "state-1", "state-2"):
         (folder / name).mkdir()
-    codes = [f"MEMBER{number}" for number in range(members)]
-    return _Site(folder, place.library, connection, free_port(), free_port(), tokens, codes)
+    ports = free_port(), free_port()
+    return _Site(folder, place.library, connection, *ports, tokens, member_codes(members))
 
 
 def _write_tls(folder: Path, root: x509.Certificate, root_key: ec.EllipticCurvePrivateKey) -> None:
@@ -175,30 +169,6 @@ def _write_tls(folder: Path, root: x509.Certificate, root_key: ec.EllipticCurveP
     (folder / "api.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
-def _server(code: str) -> str:
-    return f"{code.lower()}.example.bj"
-
-
-def _orders(members: list[str]) -> list[dict[str, Any]]:
-    """An order of either kind for each member, without an idempotency key, each with a key of its own."""
-    orders = []
-    for code in members:
-        names = {NameOID.COUNTRY_NAME: "BJ", NameOID.ORGANIZATION_NAME: code, NameOID.SERIAL_NUMBER: code}
-        member = {"class": "GOV", "code": code, "name": code}
-        signing = {**names, NameOID.COMMON_NAME: code, NameOID.BUSINESS_CATEGORY: "GOV"}
-        authentication = {**names, NameOID.COMMON_NAME: _server(code)}
-        orders.append({"profile": "signing", "member": member, "csr": request(signing, _key())})
-        orders.append(
-            {
-                "profile": "authentication",
-                "member": member,
-                "server": _server(code),
-                "csr": request(authentication, _key()),
-            }
-        )
-    return orders
-
-
 def _key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
@@ -210,35 +180,22 @@ def _configuration(site: _Site, generation: int) -> Path:
     """The issuing service's."""
     own = [{"profile": "status-responder", "name": RESPONDER}]
     clients = [
-        {"name": "orders", "role": "orderer", "token_sha256": _digest(site.tokens["orders"])},
+        {"name": "orders", "role": "orderer", "token_sha256": digest(site.tokens["orders"])},
         {
             "name": "status",
             "role": "service",
-            "token_sha256": _digest(site.tokens["status"]),
+            "token_sha256": digest(site.tokens["status"]),
             "services": own,
         },
     ]
-    years = dict.fromkeys(("authentication_hours", "signing_hours", "time_stamping_hours"), 8760)
     return _written(
         site,
         f"issuing-{generation}.json",
         {
-            "country": "BJ",
-            "organization": "Bench",
+            **settings_of(f"trust-{generation}", site.connection, site.members),
             "issuer": site.issuer(generation),
             "token": site.token(generation),
-            "addresses": {
-                "ocsp": "http://ocsp.example/",
-                "crl": f"http://pki.example/trust-{generation}.crl",
-                "ca_issuers": f"http://pki.example/trust-{generation}.crt",
-            },
-            "lifetimes": {**years, "status_responder_hours": 720},
-            "database": {"connection": site.connection, "account": ACCOUNT},
             "clients": clients,
-            "automatic": [
-                {"class": "GOV", "code": code, "name": code, "servers": [_server(code)]}
-                for code in site.members
-            ],
             "listen": {
                 "port": site.api_port,
                 "workers": 2,
@@ -291,32 +248,15 @@ def _written(site: _Site, name: str, content: dict[str, Any]) -> Path:
     return path
 
 
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 # Programs.
-
-
-@contextmanager
-def _program(site: _Site, package: str, command: str, settings: Path) -> Iterator[None]:
-    """A program of the trust services, while it is needed."""
-    started = [sys.executable, "-m", f"trust_services.{package}", command, "--config", str(settings)]
-    with (site.folder / f"{settings.stem}.log").open("ab") as output:
-        process = subprocess.Popen(started, env=environment(), stdout=output, stderr=output)
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(60)
 
 
 @contextmanager
 def _generation(site: _Site, number: int) -> Iterator[None]:
     """A generation's API and its publisher."""
     with (
-        _program(site, "issuing", "serve", _configuration(site, number)),
-        _program(site, "status", "publish", _publisher_settings(site, number)),
+        program("issuing", "serve", _configuration(site, number)),
+        program("status", "publish", _publisher_settings(site, number)),
     ):
         yield
 
@@ -356,21 +296,9 @@ def _listens(port: int) -> bool:
 
 def _issue_all(configuration: Path, orders: list[dict[str, Any]]) -> set[int]:
     """Issue everything without HTTP; the serial numbers."""
-    from trust_services.issuing import api
-    from trust_services.issuing.configuration import read
-    from trust_services.issuing.orders import Order
-
-    service = api.service_of(read(configuration))
-    service.start()
-    until_ready(service)
-    placed = [service.place(Order.model_validate_json(json.dumps(_keyed(order))), "orders") for order in orders]
-    serials = [future.result().entry.serial for future in placed]
-    service.stop()
+    with issuing_here(configuration, "orders") as place:
+        serials = [future.result().entry.serial for future in [place(order) for order in orders]]
     return {int(serial, 16) for serial in serials if serial is not None}
-
-
-def _keyed(order: dict[str, Any]) -> dict[str, Any]:
-    return {**order, "idempotency_key": secrets.token_hex(16)}
 
 
 # The switch, and what follows.
@@ -438,7 +366,7 @@ class _Client:
 
     def place(self, order: dict[str, Any]) -> x509.Certificate:
         """The certificate. The same order is sent again while nobody answers, or can't issue yet."""
-        body = json.dumps(_keyed(order))
+        body = json.dumps(keyed(order))
         while True:
             if time.monotonic() > self._ends:
                 raise Failure(f"orders aren't answered after {LIMIT_SECONDS} seconds")
@@ -471,21 +399,17 @@ def _verify(made: x509.Certificate, order: dict[str, Any], issuer: x509.Certific
 
 def _verified(server: Any, site: _Site, count: int) -> dict[str, Any]:
     """That the record is whole and has as many certificates of either generation; Failure if not."""
-    from trust_services.issuing.chain import verify_chain
-
     with server.connect(DATABASE, ACCOUNT, autocommit=True) as connection:
-        found = verify_chain(connection)
+        events = verified_events(connection)
         rows = connection.execute(
             "SELECT issuer, count(*) FROM issuing.certificates "
             "WHERE profile IN ('authentication', 'signing') GROUP BY issuer"
         ).fetchall()
-    if found.broken:
-        raise Failure(f"the record isn't whole: {found.broken}")
     kinds = x509.SubjectKeyIdentifier
     of = {site.certificate(number).extensions.get_extension_for_class(kinds).value.digest for number in (1, 2)}
     if dict(rows) != dict.fromkeys(of, count):
         raise Failure(f"the record has {[row[1] for row in rows]} certificates, not {count} of each generation")
-    return {"events": found.events, "certificates": 2 * count}
+    return {"events": events, "certificates": 2 * count}
 
 
 def main(arguments: list[str]) -> None:
