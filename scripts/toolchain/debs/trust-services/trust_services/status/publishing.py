@@ -238,14 +238,15 @@ class Program:
                 raise Refusal(f"the folder {folder} isn't there", "make it; roles do")
         self._current = settings.status_of(settings.authority, self._issuer)
         self._former = {one.name: one for one in settings.former}
-        self._formers = {one.name: settings.status_of(one.name, _certificate(one)) for one in settings.former}
+        formers = (settings.status_of(name, _certificate(one)) for name, one in self._former.items())
+        self._authorities = (self._current, *formers)
         self._token = HeldToken(settings.token.place, settings.token.pin_file)
         self._responder = Responder(settings, self._issuer)
         self._reopen = False
         self._signer: Signer | None = None
         self._formers_signers: dict[str, Signer] = {}
         self._connection: psycopg.Connection[Any] | None = None
-        self._seen: tuple[Head, list[CertificateState]] | None = None
+        self._seen: tuple[Head, list[list[CertificateState]]] | None = None
         self._succeeded: datetime | None = None
         self._measured = datetime.min.replace(tzinfo=UTC)
         self._trouble: dict[str, str] = {}
@@ -275,9 +276,10 @@ class Program:
         if found is None:
             self._measure(now, done=False)
             return False
+        states, changed = found
         waiting = [
-            self._publish(status, self._key(token, status), *found, now)
-            for status in (self._current, *self._formers.values())
+            self._publish(status, self._key(token, status), own, changed, now)
+            for status, own in zip(self._authorities, states, strict=True)
         ]
         self._measure(now, done=None not in waiting)
         return any(waiting)
@@ -291,7 +293,7 @@ class Program:
         self,
         status: AuthorityStatus,
         key: SigningKey | None,
-        states: list[CertificateState],
+        own: list[CertificateState],
         changed: bool,
         now: datetime,
     ) -> int | None:
@@ -300,7 +302,6 @@ class Program:
         if status is not self._current and key is not None:
             signer = self._formers_signers.setdefault(status.name, Signer(status.issuer, status.issuer, key))
             self._use(status, signer, now)
-        own = status.own(states)
         self._tried(f"the authority's certificate{of}", status.publish_certificate)
         listed = self._tried(f"the revocation list{of}", lambda: status.publish_list(key, own, now))
         waiting = self._tried(f"the answers{of}", lambda: status.publish_answers(own, now, changed=changed))
@@ -344,8 +345,8 @@ class Program:
         if reason := status.use(signer, now):
             tell(f"the published answers of '{status.name}' aren't taken over: {reason}")
 
-    def _states(self) -> tuple[list[CertificateState], bool]:
-        """The states in the record, and whether it has changed since they were read last."""
+    def _states(self) -> tuple[list[list[CertificateState]], bool]:
+        """Each authority's states in the record, and whether it has changed since they were read last."""
         if self._connection is None:
             password = self._settings.record.password_file
             self._connection = psycopg.connect(
@@ -362,7 +363,8 @@ class Program:
         if self._seen is not None and self._seen[0] == head:
             return self._seen[1], False
         # The head is read first: what was added since is seen now or, by another head, in the next round.
-        self._seen = head, list(record.states())
+        states = list(record.states())
+        self._seen = head, [status.own(states) for status in self._authorities]
         return self._seen[1], True
 
     def _disconnect(self) -> None:
