@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TypeVar
 
 from stacks.providers.serving import ProviderError
+from stacks.providers.xroad.errors import ApiError
 
 T = TypeVar("T")
 
@@ -22,22 +23,31 @@ async def until(
     *,
     deadline_seconds: float,
     interval_seconds: float = 1.0,
-    detail: Callable[[], str] | None = None,
+    tolerated: Callable[[ApiError], bool] = lambda _: False,
+    detail: Callable[[], str] = lambda: "",
 ) -> T:
     """Call `probe` until it returns something else than None or False; return that.
 
-    Raises DeadlineError, naming `what` and the `detail` of the last probe, once the deadline has passed.
+    A refusal that is `tolerated` means: not yet. Raises DeadlineError, naming `what` and the refusal or the
+    `detail` of the last probe, once the deadline has passed.
     The interval grows by half each time up to five times its first value: quick answers stay quick
     and slow ones don't use up the server's request limit.
     """
     ends = monotonic() + deadline_seconds
     pause = interval_seconds
     while True:
-        found = await probe()
+        refused = ""
+        try:
+            found = await probe()
+        except ApiError as error:
+            if not tolerated(error):
+                raise
+            found, refused = None, str(error)
         if found is not None and found is not False:
             return found
         if monotonic() + pause > ends:
-            reason = f" ({detail()})" if detail is not None else ""
+            told = refused or detail()
+            reason = f" ({told})" if told else ""
             raise DeadlineError(f"{what}: not reached within {deadline_seconds:.0f} s{reason}")
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, interval_seconds * 5)

@@ -152,13 +152,7 @@ class ClientKind(Kind[ClientInputs]):
                 )
             # An interrupted attempt may have left a request that the server itself doesn't know of.
             if not await self.approve(wish) and present.status == "SAVED":
-                try:
-                    await own.register_client(SubsystemId.parse(wish.subsystem))
-                except ApiError as error:
-                    # The request is a message through the management services, which may just have begun.
-                    if error.code != SENDING_FAILED:
-                        raise
-                    last = str(error)
+                await own.register_client(SubsystemId.parse(wish.subsystem))
                 await self.approve(wish)
             return False
 
@@ -167,6 +161,8 @@ class ClientKind(Kind[ClientInputs]):
             f"{wish.subsystem} is registered at {wish.server}",
             deadline_seconds=self.servers.settings.distribution_seconds,
             interval_seconds=self.servers.settings.probe_seconds,
+            # The request is a message through the management services, which may just have begun.
+            tolerated=lambda error: error.code == SENDING_FAILED,
             detail=lambda: last,
         )
 

@@ -229,18 +229,9 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                 f"{wish.server} computes {seen} for the anchor, the central server says {wanted}: "
                 "it was changed on its way"
             )
-        last = "not tried"
 
         async def imported() -> bool:
-            nonlocal last
-            try:
-                await own.import_anchor(content, replace=present is not None)
-            except ApiError as error:
-                # The server fetches the configuration first, which may not have been generated yet.
-                if error.code is None or not error.code.startswith(_CONFIGURATION_CODES):
-                    raise
-                last = str(error)
-                return False
+            await own.import_anchor(content, replace=present is not None)
             return True
 
         await until(
@@ -248,7 +239,8 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             f"{wish.server} fetches the global configuration",
             deadline_seconds=self.servers.settings.distribution_seconds,
             interval_seconds=self.servers.settings.probe_seconds,
-            detail=lambda: last,
+            # The server fetches the configuration first, which may not have been generated yet.
+            tolerated=lambda error: (error.code or "").startswith(_CONFIGURATION_CODES),
         )
 
     async def _initialize(self, wish: SecurityServerInputs, own: SecurityServerApi) -> None:
@@ -378,21 +370,10 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
 
     async def _unregister(self, wish: SecurityServerInputs, own: SecurityServerApi, certificate: str) -> None:
         """Have the central server forget an authentication certificate."""
-        last = "not tried"
 
         async def unregistered() -> bool:
-            nonlocal last
-            if (await own.certificate(certificate)).status not in REGISTERED:
-                return True
-            try:
+            if (await own.certificate(certificate)).status in REGISTERED:
                 await own.unregister_certificate(certificate)
-            except ApiError as error:
-                # The management services' own server may be changing over, or an interrupted run was heard:
-                # then the configuration tells the server that the certificate is gone.
-                if error.code != SENDING_FAILED and error.status != 409:
-                    raise
-                last = str(error)
-                return False
             return True
 
         await until(
@@ -400,7 +381,9 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             f"{wish.server}: the registration of its earlier certificate {certificate} is ended",
             deadline_seconds=self.servers.settings.distribution_seconds,
             interval_seconds=self.servers.settings.probe_seconds,
-            detail=lambda: last,
+            # The management services' own server may be changing over, or an interrupted run was heard:
+            # then the configuration tells the server that the certificate is gone.
+            tolerated=lambda error: error.code == SENDING_FAILED or error.status == 409,
         )
 
     async def _due(self, wish: SecurityServerInputs) -> tuple[str, ...]:
@@ -442,12 +425,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                 )
             # An interrupted attempt may have left a request that the server itself doesn't know of.
             if not await self.approve(wish, certificate) and present.status == "SAVED":
-                try:
-                    await own.register_certificate(certificate, wish.address)
-                except ApiError as error:
-                    if error.code != SENDING_FAILED:
-                        raise
-                    last = str(error)
+                await own.register_certificate(certificate, wish.address)
                 await self.approve(wish, certificate)
             return False
 
@@ -456,6 +434,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             f"{wish.server}: its authentication certificate is registered",
             deadline_seconds=self.servers.settings.distribution_seconds,
             interval_seconds=self.servers.settings.probe_seconds,
+            tolerated=lambda error: error.code == SENDING_FAILED,
             detail=lambda: last,
         )
 
@@ -483,12 +462,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             nonlocal last
             present = await own.certificate(certificate)
             if not present.active:
-                try:
-                    await own.activate_certificate(certificate)
-                except ApiError as error:
-                    if "ocsp" not in str(error).lower():
-                        raise
-                    last = str(error)
+                await own.activate_certificate(certificate)
                 return False
             last = f"OCSP status {present.ocsp_status or 'unknown'}"
             return present.ocsp_status == _GOOD
@@ -498,6 +472,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             f"{wish.server}: its certificate {certificate} is active and its OCSP status good",
             deadline_seconds=self.servers.settings.distribution_seconds,
             interval_seconds=self.servers.settings.probe_seconds,
+            tolerated=lambda error: "ocsp" in str(error).lower(),
             detail=lambda: last,
         )
 

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from stacks.providers.xroad.errors import ApiError
 from stacks.providers.xroad.waiting import DeadlineError, until
 
 
@@ -37,3 +38,27 @@ def test_a_deadline_names_the_condition_and_the_last_look() -> None:
                 detail=lambda: "status SAVED",
             )
         )
+
+
+def test_a_tolerated_refusal_means_not_yet() -> None:
+    """It is told instead of what an earlier probe saw; others aren't waited out."""
+
+    async def refused() -> bool:
+        raise ApiError("PUT https://ss1", 409, {"error": {"code": "sending_failed"}}, None)
+
+    def wait(tolerated: str) -> bool:
+        return asyncio.run(
+            until(
+                refused,
+                "it",
+                deadline_seconds=0.01,
+                interval_seconds=0.004,
+                tolerated=lambda error: error.code == tolerated,
+                detail=lambda: "status SAVED",
+            )
+        )
+
+    with pytest.raises(DeadlineError, match=r"\(PUT https://ss1 answered 409 sending_failed\)"):
+        wait("sending_failed")
+    with pytest.raises(ApiError, match="sending_failed"):
+        wait("another")
