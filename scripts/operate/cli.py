@@ -200,8 +200,9 @@ def _replaced(site: str, what: str, lab: str | None, *, dry_run: bool, as_json: 
     with command_line.reported(report, interrupted="The same command goes on from here."):
         workspace = open_workspace(site, lab)
         _require_raised(workspace)
-        with exclusive(workspace.lock_file, f"scripts/smartgouv {verb} {site} {what}") as lock:
-            run = Run(workspace, workspace.load(), report, lock)
+        again = workspace.replace_command(verb, what)
+        with exclusive(workspace.lock_file, again) as lock:
+            run = Run(workspace, workspace.load(), report, lock, again)
             if dry_run:
                 planned = rotation.plan(run, what, revoke=revoke)
                 report.line(f"would {command}: {planned['purpose']}")

@@ -198,7 +198,7 @@ def _unfinished(run: Run, what: str, *, revoke: bool) -> Begun | None:
         command = "revoke-ca" if begun.compromised else "rotate"
         raise Failure(
             f"the replacement of '{begun.authority}' isn't finished",
-            next_step=f"scripts/smartgouv {command} {run.workspace.site} {begun.authority}",
+            next_step=run.workspace.replace_command(command, begun.authority),
         )
     return begun
 

@@ -166,7 +166,8 @@ def _with_continuation(run: Run, stage: Stage, error: BaseException) -> BaseExce
     """The same failure, saying which stage it stopped and how to go on."""
     if not isinstance(error, Failure):
         return error
-    go_on = f"{run.workspace.apply_command} --from {stage.name}   # goes on from this stage"
+    apply = f"{run.workspace.apply_command} --from {stage.name}   # goes on from this stage"
+    go_on = f"{run.continuation}   # finishes it" if run.continuation else apply
     # A refusal by the cause's own next step comes first: what is broken must be mended before going on.
     steps = "\n".join(step for step in (error.next_step, go_on) if step)
     return Failure(

@@ -88,6 +88,10 @@ class Workspace:
         """What to type to apply this deployment."""
         return f"scripts/smartgouv apply {self.site}{self.lab_option('--lab')}"
 
+    def replace_command(self, verb: str, what: str) -> str:
+        """What to type to rotate or revoke something."""
+        return f"scripts/smartgouv {verb} {self.site} {what}{self.lab_option('--lab')}"
+
     @property
     def generate_command(self) -> str:
         """What to type to make this deployment's missing secrets."""

@@ -90,6 +90,16 @@ def test_a_failure_ends_the_run_and_says_how_to_go_on(run: Run) -> None:
     assert entries[-1]["cause"] == "the disk is full"
 
 
+def test_a_rotation_that_fails_is_finished_by_itself(run: Run) -> None:
+    """An apply would leave out what comes after the stage."""
+    run.continuation = run.workspace.replace_command("rotate", "trust-services")
+    with pytest.raises(Failure) as caught:
+        stages.apply(run, [failing("trust")])
+
+    steps = caught.value.next_step.splitlines()
+    assert steps == ["df -h", "scripts/smartgouv rotate lab trust-services   # finishes it"]
+
+
 def test_a_missing_secret_stops_the_run_before_anything(run: Run) -> None:
     """Nothing is half-applied for want of a value."""
     run.workspace.secrets.path("registry-push").unlink()
