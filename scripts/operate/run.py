@@ -24,7 +24,7 @@ class Run:
     lock: int | None = None
     """Descriptor of the workspace's lock, for programs that outlive a killed run."""
     continuation: str = ""
-    """The command that finishes this run after a failure; empty if it is an apply from the stage that failed."""
+    """The command that finishes this run after a failure; empty for an apply from the stage that failed."""
     measured: dict[str, Any] = field(default_factory=dict)
     """Figures that stages leave for the run's record."""
     settled: set[str] = field(default_factory=set)
