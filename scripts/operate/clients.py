@@ -54,28 +54,23 @@ def tls(workspace: Workspace, estate: Estate) -> list[Question]:
 
 
 def status(workspace: Workspace, estate: Estate) -> list[Question]:
-    """OCSP through each load balancer, about the time-stamping authorities' certificates."""
-    authority = _authority(workspace, estate)
-    if not (subjects := _stamping(workspace)):
-        raise Failure(
-            "no certificate is here to ask about",
-            next_step=f"{workspace.apply_command} --stage trust-services",
-        )
-    port = LISTENERS[Endpoint.HTTP].port
+    """OCSP through each load balancer, about the time-stamping authorities' certificates.
+
+    None about a certificate whose authority is revoked.
+    """
+    budget, port = timedelta(minutes=estate.trust.status.freshness), LISTENERS[Endpoint.HTTP].port
     asks = [
-        _ask_status(authority, subject, str(balancer.address), port, estate.status_name)
+        _ask_status(Authority(issuer, budget), subject, str(balancer.address), port, estate.status_name)
         for balancer in estate.hosts_with(Role.LOAD_BALANCER)
-        for subject in subjects
+        for subject, issuer in _stamping(workspace)
     ]
-    return [Question("OCSP", STATUS, _in_turn(asks))]
+    return [Question("OCSP", STATUS, _in_turn(asks))] if asks else []
 
 
 def signers(workspace: Workspace, estate: Estate) -> dict[str, int]:
     """The serial number of the certificate that each responder's answers are signed with."""
-    request, port = (
-        _request(_issuer(workspace), _stamping(workspace)[0]),
-        LISTENERS[Endpoint.CERTIFICATE_STATUS].port,
-    )
+    subject, issuer = _stamping(workspace)[-1]
+    request, port = _request(issuer, subject), LISTENERS[Endpoint.CERTIFICATE_STATUS].port
     found = {}
     for responder in estate.hosts_with(Role.STATUS_RESPONDER):
         address = str(responder.address)
@@ -137,14 +132,12 @@ def _request(issuer: x509.Certificate, subject: x509.Certificate) -> bytes:
 
 
 def _ask_stamp(workspace: Workspace, address: str, port: int) -> Callable[[], None]:
-    issued = ceremony.at(workspace).issued
-
     def ask() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             # While an authority is replaced, stamps of both generations are good.
-            generations = sorted(issued.glob(f"{TRUST_SERVICES}*.crt"))
-            (folder / "issuers").write_text("".join(map(Path.read_text, generations)), encoding="ascii")
+            issuers = "".join(path.read_text(encoding="ascii") for path in _generations(workspace))
+            (folder / "issuers").write_text(issuers, encoding="ascii")
             (folder / "data").write_text(datetime.now(UTC).isoformat(), encoding="ascii")
             query = ("-query", "-data", "data", "-sha512", "-cert", "-out", "query")
             _openssl(folder, *query)
@@ -183,17 +176,24 @@ def _post(address: str, port: int, name: str, kind: str, body: bytes) -> bytes:
         connection.close()
 
 
-def _stamping(workspace: Workspace) -> list[x509.Certificate]:
-    """Certificates of the time-stamping authorities, as they are now."""
-    return [_certificate(path) for path in sorted(workspace.timestamping_directory.glob("*.crt"))]
+def _stamping(workspace: Workspace) -> list[tuple[x509.Certificate, x509.Certificate]]:
+    """Certificates of the time-stamping authorities as they are now, and of the generation that issued each.
+
+    Failure if none is here yet. Those whose authority was revoked are left out.
+    """
+    subjects = [_certificate(path) for path in sorted(workspace.timestamping_directory.glob("*.crt"))]
+    if not subjects:
+        raise Failure(
+            "no certificate is here to ask about",
+            next_step=f"{workspace.apply_command} --stage trust-services",
+        )
+    issuers = [_certificate(path) for path in _generations(workspace)]
+    return [(one, issuer) for one in subjects for issuer in issuers if one.issuer == issuer.subject]
 
 
-def _authority(workspace: Workspace, estate: Estate) -> Authority:
-    return Authority(_issuer(workspace), timedelta(minutes=estate.trust.status.freshness))
-
-
-def _issuer(workspace: Workspace) -> x509.Certificate:
-    return _certificate(ceremony.at(workspace).issued / f"{TRUST_SERVICES}.crt")
+def _generations(workspace: Workspace) -> list[Path]:
+    """Certificates of the trust services CA's generations, but for revoked ones."""
+    return sorted(ceremony.at(workspace).issued.glob(f"{TRUST_SERVICES}-*.crt"))
 
 
 def _certificate(path: Path) -> x509.Certificate:

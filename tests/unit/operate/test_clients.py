@@ -6,13 +6,17 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from operate import clients
+from operate import ceremony, clients
 from operate.bench_issuing import authority_certificate
+from operate.failure import Failure
+from operate.workspace import Workspace
 from trust_services.certificate_state import CertificateState
 from trust_services.refusal import Refusal
 from trust_services.status.signing import Signer
@@ -87,3 +91,26 @@ def test_every_other_answer_is_one(asked: Callable[[bytes], None], content: byte
     """With its reason."""
     with pytest.raises((RuntimeError, Refusal), match=reason):
         asked(content)
+
+
+def put(path: Path, certificate: x509.Certificate) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(certificate.public_bytes(Encoding.PEM))
+
+
+def test_a_certificate_is_asked_about_with_the_generation_that_issued_it(tmp_path: Path) -> None:
+    """Also when its successor is certified already; nobody vouches for what a revoked one issued."""
+    workspace = Workspace("lab", tmp_path, "lab")
+    issued = ceremony.at(workspace).issued
+    with pytest.raises(Failure, match="no certificate is here"):
+        clients._stamping(workspace)
+
+    successor = authority_certificate("CA G2", OTHER.public_key(), "CA G2", OTHER, 0)
+    put(workspace.timestamping_directory / "timestamp1.crt", SUBJECT)
+    put(issued / "trust-services-1.crt", ISSUER)
+    for name in ("trust-services-2.crt", "trust-services.crt"):
+        put(issued / name, successor)
+    assert clients._stamping(workspace) == [(SUBJECT, ISSUER)]
+
+    (issued / "trust-services-1.crt").unlink()
+    assert clients._stamping(workspace) == []
