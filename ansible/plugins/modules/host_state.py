@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.installed_packages import missing, outdated
 from ansible.module_utils.running_units import UNITS, settle
 from ansible.module_utils.written_files import FILES, compare
 
@@ -16,7 +17,7 @@ description:
   - A host's role consists of a few packages, a dozen small files and the units that read them. Each task costs
     the controller and the host a Python start, which on many hosts is most of the time of a run that changes
     nothing; this compares them together and does only what is missing.
-  - Packages come first, by M(ansible.builtin.apt), which is asked only if one is missing.
+  - Packages come first, by M(ansible.builtin.apt), which is asked only if one is missing or outdated.
   - Every file is replaced atomically and only when its content, owner or mode differs. None is written unless
     every validation passes, so a refused file leaves the whole set as it was.
   - Each unit is enabled and started, and restarted or reloaded if its files are newer than its process. A
@@ -26,6 +27,15 @@ description:
 options:
   packages:
     description: Debian packages, without recommended ones. An index older than an hour is read again first.
+    type: list
+    elements: str
+    default: []
+  newest:
+    description:
+      - Those packages, among O(packages) or beside them, that must be as new as the host's sources have them.
+        For programs that are made with their settings, and whose new settings an old program may refuse.
+      - The index is read again first. If it can't be, the one that is there counts, with a warning; in check
+        mode too, which therefore predicts no version that the host hasn't heard of.
     type: list
     elements: str
     default: []
@@ -96,11 +106,25 @@ EXAMPLES = """
     units:
       - name: prometheus.service
         reloads: [/etc/prometheus/prometheus.yml]
+
+- name: Have one of the site's own programs with the settings of the same day
+  host_state:
+    packages: [ssl-cert, trust-services]
+    newest: [trust-services]
+    files:
+      - path: /etc/smartgouv/status/settings.json
+        content: "{{ lookup('ansible.builtin.template', 'settings.json.j2') }}"
 """
 
 RETURN = """
 missing:
-  description: Packages that aren't installed. If there are any, nothing else was looked at.
+  description:
+    - Packages that aren't installed. If there are any, or any are outdated, nothing else was looked at; then
+      the action asks apt and looks again, so that a task has none of either in its result.
+  type: list
+  returned: always
+outdated:
+  description: Packages of O(newest) that aren't installed in the version that apt would choose.
   type: list
   returned: always
 paths:
@@ -118,18 +142,6 @@ actions:
 """
 
 
-def missing(module: AnsibleModule, packages: list[str]) -> list[str]:
-    """Which of the packages aren't installed. A version, as C(name=version) has it, is for apt to judge."""
-    if not packages:
-        return []
-    # It ends with 1 if it doesn't know one of them, and lists the others all the same.
-    _, output, _ = module.run_command(
-        ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n", *packages]
-    )
-    installed = {line.split()[0] for line in output.splitlines() if line.endswith(" installed")}
-    return [package for package in packages if package not in installed]
-
-
 def answer(module: AnsibleModule, argv: list[str], stdin: str | None = None) -> dict[str, Any]:
     """How a command ended and what it said."""
     try:
@@ -145,6 +157,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "packages": {"type": "list", "elements": "str", "default": []},
+            "newest": {"type": "list", "elements": "str", "default": []},
             "files": FILES,
             "links": {"type": "dict", "default": {}},
             "directories": {"type": "list", "elements": "path", "default": []},
@@ -154,8 +167,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     wanted = module.params
-    if packages := missing(module, wanted["packages"]):
-        module.exit_json(changed=False, missing=packages, paths=[], answers={}, actions=[])
+    packages = {
+        "missing": missing(module, wanted["packages"]),
+        "outdated": outdated(module, wanted["newest"]),
+    }
+    if any(packages.values()):
+        # For the action, which runs this again when apt is done.
+        module.exit_json(changed=False, **packages, paths=[], answers={}, actions=[])
     pending = compare(module, wanted["files"], wanted["links"], wanted["directories"])
     if not module.check_mode:
         pending.write()
@@ -163,7 +181,7 @@ def main() -> None:
     actions = settle(module, wanted["units"])
     module.exit_json(
         changed=bool(pending.paths or actions),
-        missing=[],
+        **packages,
         paths=pending.paths,
         answers=answers,
         actions=actions,
