@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,8 @@ import yaml
 from estate import load, sites
 from estate.project.ansible import BY_ROLE, EVERYWHERE, roles_of
 
-ROLES = Path(__file__).resolve().parents[2] / "roles"
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = ROOT / "roles"
 NAMES = sorted(path.name for path in ROLES.iterdir() if (path / "tasks").is_dir())
 
 SHAPE = (
@@ -38,6 +40,15 @@ def options(role: str) -> dict[str, Any]:
     spec = read(ROLES / role / "meta/argument_specs.yml")
     found: dict[str, Any] = spec["argument_specs"]["main"]["options"]
     return found
+
+
+def tasks(role: str) -> Iterator[dict[str, Any]]:
+    """Every task of a role, those in blocks too."""
+    pending = [task for file in sorted((ROLES / role / "tasks").glob("*.yml")) for task in read(file)]
+    while pending:
+        task = pending.pop()
+        pending += task.get("block", [])
+        yield task
 
 
 def test_roles_exist() -> None:
@@ -92,6 +103,19 @@ def test_scenario_has_tests(role: str) -> None:
 
     assert tests
     assert any("def test_" in path.read_text(encoding="utf-8") for path in tests)
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_own_programs_come_as_new_as_their_settings(role: str) -> None:
+    """Programs and settings come from one checkout: a package that isn't kept new meets settings that are."""
+    debs = read(ROOT / "scripts/toolchain/debs.yml")
+    own = {name for name, text in debs.items() if text.get("python")}
+    lists = {f"{{{{ {name} }}}}": value for name, value in read(ROLES / role / "vars/main.yml").items()}
+    for task in tasks(role):
+        given = (task.get("host_state", {}).get(option, []) for option in ("packages", "newest"))
+        packages, newest = (set(lists.get(str(names), names)) for names in given)
+
+        assert own & packages <= newest, task["name"]
 
 
 @pytest.mark.parametrize("site", sites())

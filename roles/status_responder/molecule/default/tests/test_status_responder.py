@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -30,6 +31,14 @@ def status(host: Host, serial: str, algorithm: str = "sha1") -> str:
     asked = host.run(f"openssl ocsp {who} -url {HERE}/ -CAfile {ROOT} -no_nonce")
     assert "Response verify OK" in asked.stderr
     return asked.stdout
+
+
+@pytest.mark.on("responder")
+def test_the_program_is_as_new_as_the_mirror_has_it(host: Host) -> None:
+    """Though the host had an older version, and an index that knew of no other."""
+    policy = host.check_output("LC_ALL=C apt-cache policy trust-services")
+    installed, candidate = re.findall(r"^  (?:Installed|Candidate): (\S+)$", policy, re.MULTILINE)
+    assert installed == candidate != "0.0.1"
 
 
 @pytest.mark.on("responder")
