@@ -76,14 +76,8 @@ def rotate(run: Run, what: str) -> Tally:
 
 def revoke(run: Run, authority: str) -> Tally:
     """Revoke an issuing authority and have everything that it issued issued anew by its successor."""
-    if authority not in run.estate.trust.issuing:
-        raise Failure(
-            f"'{authority}' is no issuing authority",
-            details="authorities: " + ", ".join(run.estate.trust.issuing),
-            code=ExitCode.BAD_INPUT,
-        )
-    questions = known(authority).questions(run)
-    return _counted(run, f"revoke-ca {authority}", questions, lambda run: _replace(run, authority, revoke=True))
+    chosen = _revocation(run, authority)
+    return _counted(run, f"revoke-ca {authority}", chosen.questions(run), chosen.act)
 
 
 def known(what: str) -> Rotation:
@@ -92,6 +86,20 @@ def known(what: str) -> Rotation:
         told = "\n".join(f"{name:<20}{rotation.purpose}" for name, rotation in ROTATIONS.items())
         raise Failure(f"'{what}' can't be rotated", details=told, code=ExitCode.BAD_INPUT)
     return ROTATIONS[what]
+
+
+def _revocation(run: Run, authority: str) -> Rotation:
+    """How an issuing authority is revoked. Failure that names all if it is none."""
+    if authority not in run.estate.trust.issuing:
+        raise Failure(
+            f"'{authority}' is no issuing authority",
+            details="authorities: " + ", ".join(run.estate.trust.issuing),
+            code=ExitCode.BAD_INPUT,
+        )
+    chosen = known(authority)
+    # Of what the authority issued nothing is told any more: whoever asks would get no answer, as it must be.
+    asking = [kind for kind in chosen.clients if kind is not clients.status]
+    return replace(chosen, clients=asking, act=lambda run: _replace(run, authority, revoke=True))
 
 
 def _counted(run: Run, what: str, questions: Sequence[Question], act: Callable[[Run], int]) -> Tally:
@@ -160,9 +168,10 @@ def _replace(run: Run, authority: str, *, revoke: bool = False) -> int:
         changed += _apply(run, "trust")
     else:
         changed += _apply(run, "trust", "trust-services")
-        # The federation comes last: it tells the central server whose stamps and certificates to trust.
+        # The federation comes after both: it tells the central server whose stamps and certificates to trust.
         changed += _playbook("rotate_time_stamping")(run)
-        changed += _apply(run, "federation")
+        # Monitoring fetches the revocation list of the authority that is in force.
+        changed += _apply(run, "federation", "platform")
     _marker(run.workspace).unlink()
     return changed
 
@@ -242,7 +251,7 @@ def _marker(workspace: Workspace) -> Path:
 
 def plan(run: Run, what: str, *, revoke: bool = False) -> dict[str, Any]:
     """What would be done, without doing it."""
-    chosen = known(what)
+    chosen = _revocation(run, what) if revoke else known(what)
     return {
         "what": what,
         "purpose": chosen.purpose,

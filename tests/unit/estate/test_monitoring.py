@@ -77,7 +77,8 @@ def test_no_address_is_probed_twice(estate: Estate) -> None:
     probed = [
         (name, port)
         for job, name, port in instances(estate)
-        if job in {"certificates", "registry", "certificate_authority", "postgresql", "kubernetes_api"}
+        if job
+        in {"certificates", "registry", "certificate_authority", "issuing", "postgresql", "kubernetes_api"}
     ]
     assert len(probed) == len(set(probed))
 

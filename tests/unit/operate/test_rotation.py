@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +148,7 @@ def test_a_compromised_authority_is_revoked_before_its_successor_issues(lab: Sit
         ("trust", "trust-services"),
         ("trust", "trust-services"),
         ("rotate_time_stamping",),
-        ("federation",),
+        ("federation", "platform"),
     ]
 
 
@@ -154,7 +156,7 @@ def test_what_is_stamped_and_signed_with_follows_the_authority(lab: Site) -> Non
     """Time-stamping authorities enrol under the successor before the federation learns of it."""
     rotation.rotate(lab.run(), "trust-services")
 
-    assert lab.applied == [("trust", "trust-services"), ("rotate_time_stamping",), ("federation",)]
+    assert lab.applied == [("trust", "trust-services"), ("rotate_time_stamping",), ("federation", "platform")]
     assert lab.renewed == ["", ""]
 
 
@@ -245,10 +247,21 @@ def test_an_unknown_word_is_answered_with_all_known_ones(lab: Site) -> None:
 @pytest.mark.parametrize("what", ["hosts", "federation", "kubernetes"])
 def test_only_an_issuing_authority_is_revoked(lab: Site, what: str) -> None:
     """Whatever else can be rotated."""
-    with pytest.raises(Failure, match=f"'{what}' is no issuing authority") as refused:
-        rotation.revoke(lab.run(), what)
+    for attempt in (rotation.revoke, partial(rotation.plan, revoke=True)):
+        with pytest.raises(Failure, match=f"'{what}' is no issuing authority") as refused:
+            attempt(lab.run(), what)
+        assert refused.value.code is ExitCode.BAD_INPUT
 
-    assert refused.value.code is ExitCode.BAD_INPUT
+
+def test_nobody_asks_about_what_a_revoked_authority_issued(lab: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no answer, as it must be; in good order there is one throughout."""
+    monkeypatch.setattr(clients, "status", lambda *_: [Question("status", 200, lambda: None)])
+    present = rotation.ROTATIONS["trust-services"]
+    asking = replace(present, clients=(clients.status, clients.tls))
+    monkeypatch.setitem(rotation.ROTATIONS, "trust-services", asking)
+
+    assert set(rotation.plan(lab.run(), "trust-services")["clients"]) == {"status", "asked"}
+    assert set(rotation.plan(lab.run(), "trust-services", revoke=True)["clients"]) == {"asked"}
 
 
 def test_a_plan_touches_nothing(lab: Site) -> None:

@@ -53,11 +53,10 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
             _probe(
                 "certificate_authority",
                 "https",
-                [
-                    instance
-                    for endpoint in (Endpoint.INFRASTRUCTURE_TLS, Endpoint.TRUST_SERVICES)
-                    for instance in _offered(estate, "https://{host}:{port}/health", endpoint)
-                ],
+                _offered(estate, "https://{host}:{port}/health", Endpoint.INFRASTRUCTURE_TLS),
+            ),
+            _probe(
+                "issuing", "https", _offered(estate, "https://{host}:{port}/health", Endpoint.TRUST_SERVICES)
             ),
             _probe("security_servers", "http", _offered(estate, "http://{host}:{port}/", Endpoint.HEALTH)),
             _probe(

@@ -82,6 +82,36 @@ def test_a_certificate_of_a_former_authority_is_noticed(host):
     assert "it was issued by 'Scenario Intermediate CA', not 'Successor'" in noticed.stderr
 
 
+def test_the_key_stays_when_another_certificate_is_asked_for(host, machine):
+    """Whoever reads both while they change sees no certificate with another's key."""
+    serial = f"openssl x509 -in {TLS}/host.crt -noout -serial"
+    before, key = host.check_output(serial), host.check_output(f"sha256sum {TLS}/host.key")
+    host.check_output(f"printf %s '{token(machine)}' | /usr/local/sbin/host-certificate enrol")
+
+    assert host.check_output(serial) != before
+    assert host.check_output(f"sha256sum {TLS}/host.key") == key
+    assert host.run("/usr/local/sbin/host-certificate check").rc == 0
+
+
+def test_a_missing_key_is_made(host, machine):
+    key = host.check_output(f"sha256sum {TLS}/host.key")
+    host.check_output(f"rm {TLS}/host.key")
+    host.check_output(f"printf %s '{token(machine)}' | /usr/local/sbin/host-certificate enrol")
+
+    assert host.check_output(f"sha256sum {TLS}/host.key") != key
+    assert host.file(f"{TLS}/host.key").mode == 0o640
+    assert host.run("/usr/local/sbin/host-certificate check").rc == 0
+
+
+def token(machine):
+    """Good for one certificate of the host."""
+    return machine("authority").check_output(
+        "step ca token node.site.test --san=node.site.test --san=service.site.test --provisioner=hosts"
+        " --ca-url=https://authority.site.test:9443 --root=/root/authority/certs/root_ca.crt"
+        " --provisioner-password-file=/root/password"
+    )
+
+
 def test_a_foreign_key_is_noticed(host):
     host.run(f"cp -a {TLS} /root/tls-copy")
     host.run(f"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {TLS}/host.key")
