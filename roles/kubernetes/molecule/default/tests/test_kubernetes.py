@@ -69,6 +69,21 @@ def test_kube_proxy_works_without_iptables(host: Any) -> None:
     assert "table ip kube-proxy" in host.check_output("nft list tables")
 
 
+@pytest.mark.on("control1")
+def test_a_kube_proxy_that_starts_anew_keeps_what_it_finds(host: Any) -> None:
+    """It looks at all of its rules when it starts, after an error, and after an hour."""
+    services = "nft list map ip kube-proxy service-ips | grep -o '[^ ]* . [a-z]* . [0-9]* : goto [^ ,]*' | sort"
+    before = host.check_output(services)
+    assert ". tcp . 443 : goto service-" in before
+    proxy = f"{KUBECTL} --namespace kube-system"
+    host.check_output(f"{proxy} delete pod -l k8s-app=kube-proxy --field-selector spec.nodeName=control1")
+    host.check_output(f"{proxy} rollout status daemonset/kube-proxy --timeout=60s")
+    host.check_output(
+        "curl -sS --fail --retry 30 --retry-delay 1 --retry-all-errors http://127.0.0.1:10256/healthz"
+    )
+    assert host.check_output(services) == before
+
+
 @pytest.mark.on("worker1", "control1")
 def test_pods_of_every_node_answer_names_of_the_site(host: Any, machine: Any) -> None:
     control = machine("control1")
