@@ -89,6 +89,14 @@ def test_the_tls_authority_is_replaced_in_good_order(lab: Lab) -> None:
         assert lab.on(host, COMMON_NAME).strip() == "SMARTGOUV Lab Infrastructure TLS CA G2"
 
 
+def test_the_authority_of_x_road_certificates_is_replaced_in_good_order(lab: Lab) -> None:
+    """Status, stamps and messages of both generations are good throughout."""
+    document = lab.document("smartgouv", "rotate", "lab", "trust-services")
+
+    assert lost(document) == {}
+    assert "CA G2" in lab.on("ca1", "openssl x509 -in /etc/smartgouv/ca/trust-services/ca.crt -noout -subject")
+
+
 def test_a_compromised_authority_of_x_road_certificates_is_revoked(lab: Lab) -> None:
     """By the custodians; its successor issues everything anew, and every record of the root replays."""
     present = "openssl x509 -in /etc/smartgouv/ca/trust-services/ca.crt -noout"
@@ -97,7 +105,7 @@ def test_a_compromised_authority_of_x_road_certificates_is_revoked(lab: Lab) -> 
 
     # Status and stamps of the revoked authority are no longer good, as they must not be. Citizens don't notice.
     assert "citizens' requests to all sectors" not in lost(document)
-    assert "CA G2" in lab.on("ca1", f"{present} -subject")
+    assert "CA G3" in lab.on("ca1", f"{present} -subject")
     served = (
         "curl -sS --fail http://status.lab.smartgouv.test/crl/root.crl | openssl crl -inform der -noout -text"
     )
