@@ -96,7 +96,7 @@ def order(
         .decode()
     )
     before = present
-    issuer, *above = _authorities(api)
+    issuer, chain = _authorities(api)
     # Whoever lost its certificate is given those that it had once more, also those of an authority that was
     # replaced since; the one that it needs comes after them.
     for _ in range(MAX_FOLLOWED):
@@ -108,7 +108,7 @@ def order(
                 "if the authority was replaced just now, run again; else look at its configuration",
             )
         if issued and not due(made, now, SERVICE):
-            return Certified(made, (issuer, *above[:-1]))
+            return Certified(made, chain)
         if new:
             break
         before = made
@@ -163,22 +163,22 @@ def _placed(
     return x509.load_pem_x509_certificate(answer["certificate"].encode()), status == http.HTTPStatus.CREATED
 
 
-def _authorities(api: Api) -> list[x509.Certificate]:
-    """The authority that issues now and those above it, up to a given root. Refusal if they don't hold."""
+def _authorities(api: Api) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
+    """The authority that issues now, and all that lies below a given root. Refusal if it doesn't hold."""
     given = x509.load_pem_x509_certificates(api.ca.read_bytes())
     _, content = _asked(api, "GET", "/authorities/current")
-    between = [told for told in x509.load_pem_x509_certificates(content) if told not in given]
+    told = x509.load_pem_x509_certificates(content)
+    between = tuple(certificate for certificate in told if certificate not in given)
     for lower, upper in pairwise(between):
         if not _issued(lower, upper):
             names = f"'{upper.subject.rfc4514_string()}' didn't issue '{lower.subject.rfc4514_string()}'"
             raise Refusal(f"the chain that {api.url} tells doesn't hold: {names}")
-    root = next((root for root in given if _issued(between[-1], root)), None)
-    if root is None:
+    if between and not any(_issued(between[-1], root) for root in given):
         raise Refusal(
             f"'{between[-1].subject.rfc4514_string()}' wasn't issued by a certificate in {api.ca}",
             "compare the root there with the ceremony's",
         )
-    return [*between, root]
+    return told[0], between
 
 
 def _issued(lower: x509.Certificate, upper: x509.Certificate) -> bool:
