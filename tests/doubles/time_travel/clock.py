@@ -10,6 +10,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import SupportsIndex
 
 _VARIABLE = "FAKETIME_TIMESTAMP_FILE"
 
@@ -37,8 +38,8 @@ def mend_sleep() -> None:
     """Let `time.sleep` wait: libfaketime refuses to wait for a moment of the monotonic clock."""
     never = threading.Event()
 
-    def sleep(seconds: float) -> None:
-        never.wait(seconds)
+    def sleep(seconds: float | SupportsIndex) -> None:
+        never.wait(float(seconds))
 
     time.sleep = sleep
 

@@ -2,7 +2,7 @@
 
 step-ca isn't run: Go takes the time from the kernel, so libfaketime can't move it. `step` is played here, with
 step-ca's rules that matter for time: the life that the estate says, a minute back, and no renewal of what has
-ended. Run as `python -m time_travel.hosts ca certificate|renew …`, it is that program.
+ended. Run as `python -m time_travel.hosts ca sign|renew …`, it is that program.
 """
 
 from __future__ import annotations
@@ -17,13 +17,8 @@ from pathlib import Path
 import jinja2
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from trust_services.signing import certificate_hash
 
@@ -106,23 +101,24 @@ class HostCertificate:
         return path
 
 
-def _issued(name: str, key: ec.EllipticCurvePrivateKey) -> bytes:
-    """A certificate and its issuer's, in PEM."""
+def _issued(asked: x509.CertificateSigningRequest | x509.Certificate) -> bytes:
+    """A certificate for the key and names of a request or of a former certificate, and its issuer's, in PEM."""
     authority = Path(os.environ["PLAYED_AUTHORITY"])
     issuer = x509.load_pem_x509_certificate((authority / "ca.crt").read_bytes())
     signer = load_pem_private_key((authority / "ca.key").read_bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    names = asked.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder(
             issuer.subject,
-            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]),
-            key.public_key(),
+            asked.subject,
+            asked.public_key(),
             x509.random_serial_number(),
             now - _BACKDATED,
             now + timedelta(hours=int(os.environ["PLAYED_HOURS"])),
         )
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(names, critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(signer, certificate_hash(signer))
     )
@@ -130,22 +126,17 @@ def _issued(name: str, key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def main(arguments: list[str]) -> int:
-    """Play `step ca certificate NAME CRT KEY …` and `step ca renew CRT KEY --out=FILE …`."""
-    if arguments[:2] == ["ca", "certificate"]:
-        name, certificate, key_file = arguments[2:5]
-        key = ec.generate_private_key(ec.SECP256R1())
-        Path(key_file).write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        Path(certificate).write_bytes(_issued(name, key))
+    """Play `step ca sign CSR CRT …` and `step ca renew CRT KEY --out=FILE …`."""
+    if arguments[:2] == ["ca", "sign"]:
+        request, certificate = arguments[2:4]
+        Path(certificate).write_bytes(_issued(x509.load_pem_x509_csr(Path(request).read_bytes())))
         return 0
     present = x509.load_pem_x509_certificates(Path(arguments[2]).read_bytes())[0]
     if datetime.now(UTC) > present.not_valid_after_utc:
         sys.stderr.write("the certificate has expired\n")
         return 1
-    held = load_pem_private_key(Path(arguments[3]).read_bytes(), None)
-    assert isinstance(held, ec.EllipticCurvePrivateKey)
-    names = present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     out = next(word.removeprefix("--out=") for word in arguments if word.startswith("--out="))
-    Path(out).write_bytes(_issued(names.get_values_for_type(x509.DNSName)[0], held))
+    Path(out).write_bytes(_issued(present))
     return 0
 
 

@@ -7,7 +7,7 @@ import http.server
 import ssl
 import threading
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -41,7 +41,7 @@ class OverTls(http.server.HTTPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: OverTls
-    protocol_version: ClassVar[str] = "HTTP/1.0"
+    protocol_version = "HTTP/1.0"
 
     def do_GET(self) -> None:
         if not self.path.startswith("/status/"):

@@ -28,6 +28,7 @@ from estate import Estate
 from estate.host import Role
 from estate.project.ansible import trust_services as variables
 from estate.project.ceremony import agenda
+from estate.trust import TRUST_SERVICES, label
 from time_travel.hosts import HostCertificate
 from time_travel.serving import OverTls
 from trust_services import authority, enrolment, key_file, settings_file
@@ -136,7 +137,7 @@ class Stage:
         self.folder = folder
         self.estate = estate
         self.tell = tell
-        self.publication = variables.publication(1)
+        self.publication = label(TRUST_SERVICES, 1)
         self.freshness = timedelta(minutes=estate.trust.status.freshness)
         self.list_life = timedelta(hours=estate.trust.status.revocation_list_lifetime)
         for name in ("issued", "published", "state", "served", "stamps", "tokens", "requests", "tls-authority"):
