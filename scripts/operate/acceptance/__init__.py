@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from operate.acceptance import certificates, evidence, monitoring, paths, requests, trust_services
+from operate.acceptance import certificates, evidence, exchange, monitoring, paths, requests, trust_services
 from operate.acceptance.result import Check
 from operate.failure import Failure
 from operate.run import Outcome, Run
 
 GROUPS: tuple[tuple[str, Callable[..., list[Check]]], ...] = (
     ("citizens' requests", requests.check),
-    ("refused requests", requests.check_refusals),
+    ("messages", exchange.check),
     ("forbidden paths", paths.check),
     ("certificates", certificates.check),
     ("trust services", trust_services.check),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from estate import load
-from operate.acceptance import certificates, evidence, paths, probe
+from estate.federation import SubsystemId
+from operate.acceptance import certificates, evidence, exchange, paths, probe
 from operate.acceptance.result import Check
 
 
@@ -85,3 +89,49 @@ def test_evidence_counts_failures(tmp_path: Path) -> None:
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     assert [item["passed"] for item in json.loads(document.read_text())] == [True, False]
+
+
+PORTAL = SubsystemId("GOV", "DIGITAL", "PORTAL")
+MONITORING = SubsystemId("GOV", "DIGITAL", "MONITORING")
+CIVIL = SubsystemId("GOV", "CIVILREG", "REGISTRY")
+RECORD = {"status": 200, "headers": {}, "body": '{"identifier": "BJ-2024-000001"}'}
+DENIED = {"status": 500, "headers": {"x-road-error": "Server.ServerProxy.AccessDenied"}, "body": "{}"}
+
+
+def test_every_subsystem_is_tried_with_every_service() -> None:
+    """Eleven subsystems and eight services: 15 pairs are declared, and none is left out."""
+    pairs = exchange.pairs(load("lab"))
+
+    assert len(set(pairs)) == len(pairs) == 88
+    assert sum(pair.declared for pair in pairs) == 15
+    assert exchange.Pair(PORTAL, CIVIL, "birth-records", declared=True) in pairs
+    assert exchange.Pair(CIVIL, CIVIL, "birth-records", declared=False) in pairs
+
+
+@pytest.mark.parametrize(
+    ("consumer", "declared", "answer", "passes"),
+    [
+        (PORTAL, True, RECORD, True),
+        (PORTAL, True, DENIED, False),
+        (PORTAL, True, {**RECORD, "body": "{}"}, False),
+        (PORTAL, True, {"status": 404, "headers": {}, "body": "BJ-2024-000001"}, False),
+        (PORTAL, False, DENIED, True),
+        (PORTAL, False, RECORD, False),
+        (PORTAL, False, {"status": 0, "headers": {}, "body": "timed out"}, False),
+        (PORTAL, False, {**DENIED, "headers": {"x-road-error": "Server.ServerProxy.UnknownService"}}, False),
+        (MONITORING, False, DENIED, False),
+        (
+            MONITORING,
+            False,
+            {**DENIED, "headers": {"x-road-error": "Server.ClientProxy.SslAuthenticationFailed"}},
+            True,
+        ),
+    ],
+)
+def test_a_pair_is_judged_by_the_answer_that_is_due(
+    consumer: SubsystemId, declared: bool, answer: dict[str, Any], passes: bool
+) -> None:
+    """A refusal for another reason than the missing right proves nothing about rights."""
+    pair = exchange.Pair(consumer, CIVIL, "birth-records", declared)
+
+    assert exchange.judged(load("lab"), pair, answer).passed is passes
