@@ -499,6 +499,27 @@ def access_rights_lead_somewhere(estate: Estate) -> Iterator[Finding]:
     yield from _repeated(given, lambda key: f"the right {key} is given twice")
 
 
+def approvals_can_be_given(estate: Estate) -> Iterator[Finding]:
+    """There are enough approvers, and each signs with a key that no other has."""
+    policy = estate.federation.approvals
+    if policy is None:
+        return
+    location: Location = ("federation", "approvals")
+    if policy.required > len(policy.approvers):
+        yield Finding(
+            (*location, "required"),
+            f"{policy.required} approvals are required of {len(policy.approvers)} approvers",
+        )
+    for fact in ("name", "key"):
+        yield from _repeated(
+            (
+                (getattr(approver, fact), (*location, "approvers", index, fact))
+                for index, approver in enumerate(policy.approvers)
+            ),
+            lambda value, fact=fact: f"two approvers have the {fact} '{value}'",  # type: ignore[misc]
+        )
+
+
 def exchange_software_is_supported(estate: Estate) -> Iterator[Finding]:
     """X-Road 7.8 runs on Ubuntu 22.04/24.04 and RHEL 8/9; the simulator only outside production."""
     federation = estate.federation
@@ -662,6 +683,7 @@ RULES: tuple[Rule, ...] = (
     hosts_reach_what_all_need,
     federation_is_consistent,
     access_rights_lead_somewhere,
+    approvals_can_be_given,
     exchange_software_is_supported,
     platform_is_consistent,
     certificates_are_recorded,

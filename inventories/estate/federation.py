@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
+from estate.approval import Approvals
 from estate.types import DomainName, IdentifierCode, Model, Name, Seconds, Version
 
 
@@ -154,6 +155,8 @@ class Federation(Model):
     members: tuple[Member, ...] = Field(min_length=1)
     security_servers: tuple[SecurityServer, ...] = Field(min_length=1)
     access_rights: tuple[AccessRight, ...] = ()
+    approvals: Approvals | None = None
+    """Who has to agree to a change of access rights; without it the review of the repository is enough."""
     configuration_interval: Seconds = 60
     """How often the global configuration is generated and fetched (X-Road: 60 s)."""
     configuration_lifetime: Seconds = 600

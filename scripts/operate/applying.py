@@ -23,11 +23,12 @@ def apply(
     only: str | None = None,
     first: str | None = None,
     until: str | None = None,
+    allow_prune: bool = False,
 ) -> list[StageRecord]:
     """Apply the chosen stages of the workspace's site. Hold the workspace's lock."""
     chosen = _until(stages.selected(only, first), until)
     require_room(workspace.directory, _ROOM_MEBIBYTES)
-    run = Run(workspace, workspace.load(), report, lock)
+    run = Run(workspace, workspace.load(), report, lock, allow_prune=allow_prune)
     records = stages.apply(run, chosen)
     report.line(stages.summary(records))
     report.document(stages.document(run, records, "ok"))

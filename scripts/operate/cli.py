@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from estate import EstateError
-from operate import applying, command_line, generated
+from operate import applying, command_line, federation_commands, generated
+from operate.command_line import AllowPrune, Json, Lab, Site, require_raised
 from operate.failure import ExitCode, Failure
 from operate.files import exclusive
 from operate.locations import ROOT
 from operate.reporting import Report, seconds
 from operate.run import Run
-from operate.workspace import Workspace, describe, load_estate, open_workspace
+from operate.workspace import describe, load_estate, open_workspace
 
 application = typer.Typer(
     help="Validates, plans, applies and verifies a site.",
@@ -31,6 +32,7 @@ ceremony = typer.Typer(
     help="The root's ceremony: held without a network, recorded, replayed.", no_args_is_help=True
 )
 application.add_typer(ceremony, name="ceremony")
+application.add_typer(federation_commands.application, name="federation")
 application.add_typer(ledger, name="ledger")
 application.add_typer(secrets, name="secrets")
 
@@ -44,9 +46,6 @@ class StackAction(StrEnum):
     DESTROY = "destroy"
 
 
-Site = Annotated[str, typer.Argument(help="A site under inventories/.")]
-Lab = Annotated[str | None, typer.Option("--lab", help="Which lab, where the site is one.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for programs.")]
 OneStage = Annotated[str | None, typer.Option("--stage", help="Only this stage.")]
 FirstStage = Annotated[str | None, typer.Option("--from", help="This stage and those after it.")]
 
@@ -99,12 +98,19 @@ def docs(
 
 @application.command()
 def plan(
-    site: Site, stage: OneStage = None, first: FirstStage = None, lab: Lab = None, as_json: Json = False
+    site: Site,
+    part: Annotated[str | None, typer.Argument(metavar="[STAGE]", help="The same as --stage.")] = None,
+    stage: OneStage = None,
+    first: FirstStage = None,
+    lab: Lab = None,
+    as_json: Json = False,
 ) -> None:
     """Say what an apply would do, and change nothing."""
     report = Report(as_json=as_json)
     with command_line.reported(report):
-        applying.plan(open_workspace(site, lab), report, only=stage, first=first)
+        if stage is not None and part not in (None, stage):
+            raise Failure(f"choose one stage: '{part}' or '{stage}'", code=ExitCode.BAD_INPUT)
+        applying.plan(open_workspace(site, lab), report, only=stage or part, first=first)
 
 
 @application.command()
@@ -113,6 +119,7 @@ def apply(
     stage: OneStage = None,
     first: FirstStage = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as `plan`.")] = False,
+    allow_prune: AllowPrune = False,
     lab: Lab = None,
     as_json: Json = False,
 ) -> None:
@@ -123,9 +130,9 @@ def apply(
         if dry_run:
             applying.plan(workspace, report, only=stage, first=first)
             return
-        _require_raised(workspace)
+        require_raised(workspace)
         with exclusive(workspace.lock_file, f"scripts/smartgouv apply {site}") as lock:
-            applying.apply(workspace, report, lock=lock, only=stage, first=first)
+            applying.apply(workspace, report, lock=lock, only=stage, first=first, allow_prune=allow_prune)
 
 
 @application.command()
@@ -134,7 +141,7 @@ def verify(site: Site, lab: Lab = None, as_json: Json = False) -> None:
     report = Report(as_json=as_json)
     with command_line.reported(report):
         workspace = open_workspace(site, lab)
-        _require_raised(workspace)
+        require_raised(workspace)
         with exclusive(workspace.lock_file, f"scripts/smartgouv verify {site}") as lock:
             applying.apply(workspace, report, lock=lock, only="verify")
 
@@ -144,6 +151,7 @@ def stack(
     site: Site,
     program: Annotated[str, typer.Argument(help="federation or platform.")],
     action: Annotated[StackAction, typer.Argument(help="What to do with it.")],
+    allow_prune: AllowPrune = False,
     lab: Lab = None,
     as_json: Json = False,
 ) -> None:
@@ -153,10 +161,10 @@ def stack(
     report = Report(as_json=as_json)
     with command_line.reported(report, interrupted="The same command goes on from here."):
         workspace = open_workspace(site, lab)
-        _require_raised(workspace)
+        require_raised(workspace)
         pulumi_stack.require_known(program)
         with exclusive(workspace.lock_file, f"scripts/smartgouv stack {site} {program} {action}") as lock:
-            run = Run(workspace, workspace.load(), report, lock)
+            run = Run(workspace, workspace.load(), report, lock, allow_prune=allow_prune)
             started = time.monotonic()
             with report.working(f"{program} {action}"):
                 outcome = getattr(pulumi_stack, action.value)(run, program)
@@ -199,7 +207,7 @@ def _replaced(site: str, what: str, lab: str | None, *, dry_run: bool, as_json: 
     command = f"{verb} {what}"
     with command_line.reported(report, interrupted="The same command goes on from here."):
         workspace = open_workspace(site, lab)
-        _require_raised(workspace)
+        require_raised(workspace)
         again = workspace.replace_command(verb, what)
         with exclusive(workspace.lock_file, again) as lock:
             run = Run(workspace, workspace.load(), report, lock, again)
@@ -391,12 +399,3 @@ def _tell_problems(report: Report, site: str, failure: Failure) -> None:
             ],
         }
     )
-
-
-def _require_raised(workspace: Workspace) -> None:
-    """A lab is raised by scripts/lab, which knows this machine; its overlay shows that it was."""
-    if workspace.lab is not None and not workspace.overlay_file.exists():
-        raise Failure(
-            f"lab '{workspace.lab}' doesn't exist on this machine",
-            next_step=workspace.lab_command("up"),
-        )

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -16,6 +16,15 @@ from operate.failure import ExitCode, Failure
 from operate.files import disk_full
 from operate.locations import state_home
 from operate.reporting import Report
+from operate.workspace import Workspace
+
+Site = Annotated[str, typer.Argument(help="A site under inventories/.")]
+Lab = Annotated[str | None, typer.Option("--lab", help="Which lab, where the site is one.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for programs.")]
+AllowPrune = Annotated[
+    bool,
+    typer.Option("--allow-prune", help="Members may leave the federation, and access may be taken away."),
+]
 
 
 def run(application: typer.Typer, program: str) -> NoReturn:
@@ -62,3 +71,12 @@ def _fail(report: Report, failure: Failure) -> NoReturn:
     report.failure(failure)
     report.document({"result": "failed", "message": failure.message, "details": failure.details})
     raise typer.Exit(failure.code) from None
+
+
+def require_raised(workspace: Workspace) -> None:
+    """A lab is raised by scripts/lab, which knows this machine; its overlay shows that it was."""
+    if workspace.lab is not None and not workspace.overlay_file.exists():
+        raise Failure(
+            f"lab '{workspace.lab}' doesn't exist on this machine",
+            next_step=workspace.lab_command("up"),
+        )

@@ -68,11 +68,12 @@ def preview(run: Run, name: str) -> Outcome:
 
 
 def up(run: Run, name: str) -> Outcome:
-    """Make what the program describes."""
-    counts = _operate(run, name, "up", changing=True)
+    """Make what the program describes. Failure, before anything is touched, where agreement is needed first."""
+    facts: dict[str, Any] = {}
+    counts = _operate(run, name, "up", changing=True, facts=facts)
     if not _changed(counts):
         run.settled.add(name)
-    return Outcome(f"{name}: {_text(counts)}", _changed(counts))
+    return Outcome(f"{name}: {_text(counts)}", _changed(counts), facts=facts)
 
 
 def refresh(run: Run, name: str) -> Outcome:
@@ -85,6 +86,11 @@ def destroy(run: Run, name: str) -> Outcome:
     """Remove everything that the program made."""
     counts = _operate(run, name, "destroy", changing=True)
     return Outcome(f"{name}: {_text(counts)}", _changed(counts))
+
+
+def recorded(run: Run, name: str) -> list[Mapping[str, Any]]:
+    """The resources of the program's state, as the engine exports them."""
+    return _resources(_stack(run, name))
 
 
 def prove_settled(run: Run, name: str) -> str:
@@ -111,7 +117,9 @@ def require_known(name: str) -> None:
         )
 
 
-def _operate(run: Run, name: str, operation: str, *, changing: bool) -> Mapping[str, int]:
+def _operate(
+    run: Run, name: str, operation: str, *, changing: bool, facts: dict[str, Any] | None = None
+) -> Mapping[str, int]:
     require_known(name)
     run.workspace.secrets.require(run.estate, run.workspace.generate_command)
     listener = _Listener(run.report, changing=changing)
@@ -120,7 +128,7 @@ def _operate(run: Run, name: str, operation: str, *, changing: bool) -> Mapping[
         if operation != "preview":
             _recover(stack, run.workspace)
         if name == "federation" and operation in ("preview", "up"):
-            _tell_access_changes(run, stack)
+            _agree(run, stack, {} if facts is None else facts, applying=operation == "up")
         getattr(stack, operation)(
             on_event=listener.hear, color="never", suppress_outputs=True, **_options(operation)
         )
@@ -140,14 +148,18 @@ def _options(operation: str) -> dict[str, Any]:
     return {"show_secrets": False} if operation in ("up", "refresh", "destroy") else {}
 
 
-def _tell_access_changes(run: Run, stack: automation.Stack) -> None:
-    """Say who gains and who loses access, compared with the last apply: what an auditor asks first."""
-    from stacks.federation import access, arguments
+def _agree(run: Run, stack: automation.Stack, facts: dict[str, Any], *, applying: bool) -> None:
+    """Say who gains and who loses what, which auditors ask first; an apply needs the agreement to it."""
+    from operate import federation
 
-    state = stack.export_stack().deployment or {}
-    before = access.recorded_rights(state.get("resources") or ())
-    for sentence in access.access_changes(before, arguments(run.estate).access_rights()):
-        run.report.line(f"access  {sentence}")
+    found = federation.meaning(run, _resources(stack))
+    federation.tell(run, found)
+    if applying and (approved := federation.require_agreement(run, found)):
+        facts["approved"] = approved.document()
+
+
+def _resources(stack: automation.Stack) -> list[Mapping[str, Any]]:
+    return list((stack.export_stack().deployment or {}).get("resources") or ())
 
 
 def _program(run: Run, name: str) -> Callable[[], None]:

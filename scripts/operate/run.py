@@ -25,6 +25,8 @@ class Run:
     """Descriptor of the workspace's lock, for programs that outlive a killed run."""
     continuation: str = ""
     """The command that finishes this run after a failure; empty for an apply from the stage that failed."""
+    allow_prune: bool = False
+    """Whether members may leave and rights be taken away, as somebody asked in so many words."""
     measured: dict[str, Any] = field(default_factory=dict)
     """Figures that stages leave for the run's record."""
     settled: set[str] = field(default_factory=set)
@@ -43,3 +45,5 @@ class Outcome:
     text: str
     changed: int = 0
     hosts: dict[str, HostCounts] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the ledger keeps beside the counts."""

@@ -92,7 +92,8 @@ def apply(run: Run, stages: Sequence[Stage]) -> list[StageRecord]:
             hosts={host: asdict(counts) for host, counts in sorted(outcome.hosts.items())},
         )
         records.append(record)
-        _record(run, stage, "ok", {"changed": outcome.changed, "hosts": record.hosts}, started=started)
+        told = {"changed": outcome.changed, "hosts": record.hosts, **outcome.facts}
+        _record(run, stage, "ok", told, started=started)
         run.report.done(stage.name, record.seconds, _joined(outcome.text, proof))
     return records
 

@@ -212,6 +212,25 @@ def right_of_unknown_client(data: dict[str, Any], draw: st.DataObject) -> str:
     return "subsystem 'GOV/NOBODY/PORTAL' doesn't exist"
 
 
+APPROVERS = (
+    {"name": "registrar", "key": "ssh-ed25519 AAAA"},
+    {"name": "security-officer", "key": "ssh-ed25519 AAAB"},
+)
+
+
+def more_approvals_than_approvers(data: dict[str, Any], draw: st.DataObject) -> str:
+    required = draw.draw(st.integers(3, 9))
+    data["federation"]["approvals"] = {"required": required, "approvers": APPROVERS, "valid_days": 30}
+    return f"{required} approvals are required of 2 approvers"
+
+
+def approver_twice(data: dict[str, Any], draw: st.DataObject) -> str:
+    fact = draw.draw(st.sampled_from(["name", "key"]))
+    same = {**APPROVERS[0], fact: APPROVERS[1][fact]}
+    data["federation"]["approvals"] = {"required": 1, "approvers": (same, APPROVERS[1]), "valid_days": 30}
+    return f"two approvers have the {fact} '{APPROVERS[1][fact]}'"
+
+
 def service_without_sector(data: dict[str, Any], draw: st.DataObject) -> str:
     name = draw.draw(st.sampled_from([sector["name"] for sector in data["sectors"]]))
     data["sectors"] = tuple(s for s in data["sectors"] if s["name"] != name)
@@ -250,6 +269,8 @@ def short_lived_configuration(data: dict[str, Any], draw: st.DataObject) -> str:
 
 
 ANYWHERE: tuple[Break, ...] = (
+    more_approvals_than_approvers,
+    approver_twice,
     host_in_other_zone,
     duplicate_address,
     duplicate_name,

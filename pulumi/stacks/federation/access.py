@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from stacks.providers.xroad.resources.access_right import AccessRightInputs
 
@@ -11,23 +11,33 @@ Rights = Mapping[tuple[str, str], frozenset[str]]
 """Service codes by provider and holder."""
 
 
-def access_changes(before: Rights, after: Rights) -> list[str]:
+class AccessChange(NamedTuple):
+    """A holder gains a service of a provider, or loses it. Identifiers are joined by colons."""
+
+    gains: bool
+    holder: str
+    provider: str
+    service: str
+
+    def __str__(self) -> str:
+        verb = "gains" if self.gains else "loses"
+        return f"{_holder(self.holder)} {verb} {self.service} of {_provider(self.provider)}"
+
+
+def access_changes(before: Rights, after: Rights) -> list[AccessChange]:
     """Who gains and who loses what, in alphabetical order; losses after gains.
 
-    "PORTAL of DIGITAL gains birth-records of CIVILREG (REGISTRY)".
+    Read aloud: "PORTAL of DIGITAL gains birth-records of CIVILREG (REGISTRY)".
     """
-    sentences: list[str] = []
-    for verb, old, new in (("gains", before, after), ("loses", after, before)):
-        changed = sorted(
+    return [
+        AccessChange(gains, holder, provider, service)
+        for gains, old, new in ((True, before, after), (False, after, before))
+        for holder, provider, service in sorted(
             (holder, provider, service)
             for (provider, holder), services in new.items()
             for service in services - old.get((provider, holder), frozenset())
         )
-        sentences.extend(
-            f"{_holder(holder)} {verb} {service} of {_provider(provider)}"
-            for holder, provider, service in changed
-        )
-    return sentences
+    ]
 
 
 def recorded_rights(resources: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], frozenset[str]]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from estate import Estate
 from estate.host import Role
 from operate import applying, command_line, remote
+from operate.command_line import AllowPrune, Json
 from operate.failure import ExitCode, Failure
 from operate.files import exclusive
 from operate.lab import checks, driver, nodes
@@ -30,7 +31,6 @@ application = typer.Typer(
 )
 
 Name = Annotated[str, typer.Option("--name", help="Which lab; several can stand side by side.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for programs.")]
 _SITE = "lab"
 
 
@@ -62,6 +62,7 @@ def check(name: Name = DEFAULT_LAB, as_json: Json = False) -> None:
 def up(
     name: Name = DEFAULT_LAB,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    allow_prune: AllowPrune = False,
     as_json: Json = False,
 ) -> None:
     """Raise the lab, or bring it back to what the estate says, and prove that it works."""
@@ -72,7 +73,7 @@ def up(
         with exclusive(workspace.lock_file, "scripts/lab up") as lock:
             driver.prepare_machine(name, report)
             driver.prepare_workspace(workspace, workspace.load(), report)
-            applying.apply(workspace, report, lock=lock, until=until)
+            applying.apply(workspace, report, lock=lock, until=until, allow_prune=allow_prune)
         if until is None and not as_json:
             _tell_url(workspace, report)
 

@@ -14,7 +14,7 @@ def test_gains_and_losses_are_sentences() -> None:
     before = {(JUSTICE, PORTAL): frozenset({"criminal-records"}), (CIVIL, PORTAL): frozenset({"deaths"})}
     after = {(CIVIL, PORTAL): frozenset({"deaths", "birth-records"})}
 
-    assert access_changes(before, after) == [
+    assert [str(change) for change in access_changes(before, after)] == [
         "PORTAL of DIGITAL gains birth-records of CIVILREG (REGISTRY)",
         "PORTAL of DIGITAL loses criminal-records of JUSTICE (REGISTRY)",
     ]
@@ -24,7 +24,7 @@ def test_a_group_is_called_a_group() -> None:
     """Global groups aren't subsystems."""
     rights = {("BJ-LAB:GOV:DIGITAL:MANAGEMENT", "BJ-LAB:security-server-owners"): frozenset({"clientReg"})}
 
-    assert access_changes({}, rights) == [
+    assert [str(change) for change in access_changes({}, rights)] == [
         "group security-server-owners gains clientReg of DIGITAL (MANAGEMENT)"
     ]
 

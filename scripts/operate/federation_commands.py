@@ -1,0 +1,36 @@
+"""scripts/smartgouv federation: changes of access, drafted for approval; drift; what exists already."""
+
+from __future__ import annotations
+
+import time
+
+import typer
+
+from operate import command_line
+from operate.command_line import Json, Lab, Site, require_raised
+from operate.files import exclusive
+from operate.reporting import Report
+from operate.run import Run
+from operate.workspace import open_workspace
+
+application = typer.Typer(help="The federation: who takes part and who may call what.", no_args_is_help=True)
+
+
+@application.command()
+def propose(site: Site, lab: Lab = None, as_json: Json = False) -> None:
+    """Write the draft of a change of access rights, for approvers to read and sign."""
+    from operate import federation, pulumi_stack
+
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        workspace = open_workspace(site, lab)
+        require_raised(workspace)
+        with exclusive(workspace.lock_file, f"scripts/smartgouv federation propose {site}") as lock:
+            run = Run(workspace, workspace.load(), report, lock)
+            started = time.monotonic()
+            with report.working("propose"):
+                found = federation.meaning(run, pulumi_stack.recorded(run, federation.PROGRAM))
+                federation.tell(run, found)
+                draft = federation.propose(run, found)
+        report.done("propose", time.monotonic() - started, str(draft))
+        report.document({"draft": str(draft), **found.document()})
