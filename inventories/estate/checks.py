@@ -12,7 +12,6 @@ from estate.hardware import Server, Switch, SwitchTier
 from estate.host import KUBERNETES_ROLES, Host, Role
 from estate.model import Estate
 from estate.network import LISTENERS, Endpoint, Flow
-from estate.platform import SectorName
 from estate.problems import Finding, Location
 from estate.site import Environment
 from estate.trust import IssuingAuthority, RootAuthority
@@ -414,7 +413,7 @@ def federation_is_consistent(estate: Estate) -> Iterator[Finding]:
     classes = {item.code for item in federation.member_classes}
     codes = {member.code for member in federation.members}
     servers = {server.host for server in federation.security_servers}
-    sectors = {sector.name.value for sector in estate.sectors}
+    sectors = {sector.name for sector in estate.sectors}
     exchange = {host.name for host in estate.hosts_with(Role.SECURITY_SERVER)}
     yield from _repeated(
         (((m.member_class, m.code), (*at, "members", i, "code")) for i, m in enumerate(federation.members)),
@@ -633,12 +632,26 @@ def authorities_have_their_own_names(estate: Estate) -> Iterator[Finding]:
     )
 
 
+PROGRAMME = frozenset(
+    {
+        "civil-registry",
+        "education",
+        "health",
+        "human-resources",
+        "justice",
+        "payroll",
+        "procurement",
+        "social-protection",
+    }
+)
+"""Sectors that the programme began with, and that a production site can't lack. Others are data."""
+
+
 def production_is_complete(estate: Estate) -> Iterator[Finding]:
     """In production: all eight sectors, no lab shortcuts, digests, real addresses unless a template."""
     if estate.site.environment is not Environment.PRODUCTION:
         return
-    missing = sorted(set(SectorName) - {sector.name for sector in estate.sectors})
-    for sector in missing:
+    for sector in sorted(PROGRAMME - {sector.name for sector in estate.sectors}):
         yield Finding(("sectors",), f"sector '{sector}' is missing")
     if estate.kubernetes.nodes_are_containers:
         yield Finding(("kubernetes", "nodes_are_containers"), "only a lab's nodes are containers")

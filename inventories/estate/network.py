@@ -122,7 +122,7 @@ LISTENERS: dict[Endpoint, Listener] = {
     Endpoint.KUBELET: Listener(ports=(10250,), roles=_KUBERNETES),
     Endpoint.PORTAL_NODE_PORT: Listener(ports=(30080,), roles=frozenset({Role.KUBERNETES_WORKER})),
     Endpoint.SECTOR_NODE_PORTS: Listener(
-        ports=tuple(range(30081, 30089)), roles=frozenset({Role.KUBERNETES_WORKER})
+        ports=tuple(range(30081, 30101)), roles=frozenset({Role.KUBERNETES_WORKER})
     ),
     # For certificate status alone: whoever checks a certificate would have to check another first
     # (RFC 5280, section 8).

@@ -95,23 +95,10 @@ class Postgresql(Model):
     databases: tuple[Database, ...] = Field(min_length=1)
 
 
-class SectorName(StrEnum):
-    """The eight administrations of the programme."""
-
-    HUMAN_RESOURCES = "human-resources"
-    PAYROLL = "payroll"
-    PROCUREMENT = "procurement"
-    CIVIL_REGISTRY = "civil-registry"
-    SOCIAL_PROTECTION = "social-protection"
-    EDUCATION = "education"
-    JUSTICE = "justice"
-    HEALTH = "health"
-
-
 class Sector(Model):
     """A sector system: a service of an administration over its own database."""
 
-    name: SectorName
+    name: Name
     title: Text
     collection: Name
     """The path of its records: `/<collection>/<identifier>`."""

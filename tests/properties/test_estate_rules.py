@@ -234,7 +234,7 @@ def approver_twice(data: dict[str, Any], draw: st.DataObject) -> str:
 def service_without_sector(data: dict[str, Any], draw: st.DataObject) -> str:
     name = draw.draw(st.sampled_from([sector["name"] for sector in data["sectors"]]))
     data["sectors"] = tuple(s for s in data["sectors"] if s["name"] != name)
-    return f"leads to sector '{name.value}', which doesn't exist"
+    return f"leads to sector '{name}', which doesn't exist"
 
 
 def subsystem_on_other_server(data: dict[str, Any], draw: st.DataObject) -> str:
@@ -391,7 +391,7 @@ def spine_to_spine(data: dict[str, Any], _: st.DataObject) -> str:
 def sector_left_out(data: dict[str, Any], draw: st.DataObject) -> str:
     sector = draw.draw(st.sampled_from(data["sectors"]))
     data["sectors"] = tuple(s for s in data["sectors"] if s is not sector)
-    return f"sector '{sector['name'].value}' is missing"
+    return f"sector '{sector['name']}' is missing"
 
 
 def documentation_addresses_in_earnest(data: dict[str, Any], _: st.DataObject) -> str:

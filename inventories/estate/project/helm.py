@@ -23,7 +23,7 @@ ROOT_CONFIG_MAP = "site-root"
 def sector_system(estate: Estate, sector: Sector) -> dict[str, Any]:
     """Values of chart `sector-system` for one sector. ValueError while the image's digest isn't known."""
     return {
-        "sector": sector.name.value,
+        "sector": sector.name,
         "replicas": sector.replicas,
         "image": _image(estate, "sector-system"),
         "database": _database(estate, sector.database),

@@ -27,7 +27,7 @@ def arguments(estate: Estate) -> PlatformArgs:
     return PlatformArgs(
         portal=_system(PORTAL, "portal", estate.portal.replicas, helm.portal(estate)),
         sector_systems=tuple(
-            _system(sector.name.value, "sector-system", sector.replicas, helm.sector_system(estate, sector))
+            _system(sector.name, "sector-system", sector.replicas, helm.sector_system(estate, sector))
             for sector in estate.sectors
         ),
     )
@@ -42,7 +42,7 @@ def secrets(estate: Estate, kubeconfig: Path) -> Secrets:
     if root is None:
         raise LookupError(f"set {ROOT_VARIABLE} to the file of the site's root certificate")
     databases = {PORTAL: estate.portal.database}
-    databases |= {sector.name.value: sector.database for sector in estate.sectors}
+    databases |= {sector.name: sector.database for sector in estate.sectors}
     return Secrets(
         database_passwords={
             name: load_secret(database_password(database)) for name, database in databases.items()

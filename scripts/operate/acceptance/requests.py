@@ -45,7 +45,7 @@ def _judged(sector: Sector, page: dict[str, Any]) -> Check:
     if not passed:
         detail += "" if shown else "; the page doesn't show the record"
         detail += "" if message else "; the page names no message"
-    return Check("citizens' requests", f"{sector.name.value}: {sector.collection}", passed, detail)
+    return Check("citizens' requests", f"{sector.name}: {sector.collection}", passed, detail)
 
 
 def _citizen(estate: Estate) -> str:

@@ -65,7 +65,7 @@ def client(definition: Definition, memory: Memory) -> TestClient:
 def test_sectors_are_those_of_the_estate() -> None:
     """The estate's example of each sector is a record of the sample data."""
     for sector in load_site("lab").sectors:
-        definition = load(sector.name.value)
+        definition = load(sector.name)
 
         assert definition.collection == sector.collection
         assert Memory(definition).find(sector.example) is not None
