@@ -85,7 +85,7 @@ def require_agreement(run: Run, found: Meaning) -> Approved | None:
         raise Failure(
             f"{len(found.removals)} things would be taken away, which has to be allowed",
             details="\n".join(found.removals),
-            next_step=f"{run.workspace.apply_command} --stage {PROGRAM} --allow-prune",
+            next_step=f"{run.workspace.apply_command} --from {PROGRAM} --allow-prune",
             code=ExitCode.BAD_INPUT,
         )
     return approved

@@ -170,7 +170,8 @@ def _with_continuation(run: Run, stage: Stage, error: BaseException) -> BaseExce
     apply = f"{run.workspace.apply_command} --from {stage.name}   # goes on from this stage"
     go_on = f"{run.continuation}   # finishes it" if run.continuation else apply
     # A refusal by the cause's own next step comes first: what is broken must be mended before going on.
-    steps = "\n".join(step for step in (error.next_step, go_on) if step)
+    goes_on = error.next_step.startswith(run.workspace.apply_command)
+    steps = "\n".join(step for step in (error.next_step, "" if goes_on else go_on) if step)
     return Failure(
         f"stage {stage.name}: {error.message}",
         details=run.workspace.secrets.redact(error.details),

@@ -73,7 +73,7 @@ def test_who_leaves_is_said_before_who_loses_what(run: Run) -> None:
         federation.require_agreement(run, found)
     assert caught.value.code is ExitCode.BAD_INPUT
     assert "3 things would be taken away" in caught.value.message
-    assert caught.value.next_step == "scripts/smartgouv apply lab --stage federation --allow-prune"
+    assert caught.value.next_step == "scripts/smartgouv apply lab --from federation --allow-prune"
 
     run.allow_prune = True
     assert federation.require_agreement(run, found) is None

@@ -135,3 +135,15 @@ def test_a_template_is_never_applied(run: Run) -> None:
     with pytest.raises(Failure, match="template") as caught:
         stages.apply(Run(run.workspace, template, run.report), [stage("base")])
     assert caught.value.code is ExitCode.BAD_INPUT
+
+
+def test_a_cause_that_names_the_next_apply_is_enough(run: Run) -> None:
+    """A second command beside it would leave out what the first one says."""
+    step = f"{run.workspace.apply_command} --from trust --allow-prune"
+
+    def refused(_: Run) -> Outcome:
+        raise Failure("it has to be allowed", next_step=step)
+
+    with pytest.raises(Failure) as caught:
+        stages.apply(run, [Stage("trust", "", refused, refused, lambda _: "")])
+    assert caught.value.next_step == step
