@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from stacks.providers.xroad.resources.access_right import AccessRightInputs
+from stacks.providers.xroad.resources.access_rights import AccessRightsInputs
 
 Rights = Mapping[tuple[str, str], frozenset[str]]
-"""Service codes by provider and holder."""
+"""By provider and holder: service codes, or `SERVICE METHOD PATH` for an endpoint of one."""
 
 
 class AccessChange(NamedTuple):
@@ -41,14 +41,17 @@ def access_changes(before: Rights, after: Rights) -> list[AccessChange]:
 
 
 def recorded_rights(resources: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], frozenset[str]]:
-    """Rights in an exported state (`deployment.resources`), for comparison with what is declared."""
-    return {
-        (resource["inputs"]["provider"], resource["inputs"]["holder"]): frozenset(
-            resource["inputs"]["services"]
-        )
-        for resource in resources
-        if resource.get("type") == AccessRightInputs.token() and not resource.get("delete")
-    }
+    """Rights in an exported state (`deployment.resources`), for comparison with what is declared.
+
+    A provider at several servers grants what it grants at any of them.
+    """
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    for resource in resources:
+        if resource.get("type") == AccessRightsInputs.token() and not resource.get("delete"):
+            provider = resource["inputs"]["provider"]
+            for holder, grants in resource["inputs"]["rights"].items():
+                found[provider, holder] = found.get((provider, holder), frozenset()) | frozenset(grants)
+    return found
 
 
 def _holder(identifier: str) -> str:

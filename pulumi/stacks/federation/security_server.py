@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pulumi
 
-from stacks.federation.arguments import AccessRightArgs, ClientArgs, ManagementArgs, SecurityServerArgs
+from stacks.federation.arguments import ClientArgs, ManagementArgs, SecurityServerArgs
 from stacks.federation.instance import Instance
 from stacks.providers.xroad.identifiers import OWNERS_GROUP, ServerId
 from stacks.providers.xroad.resource import Resource
-from stacks.providers.xroad.resources.access_right import AccessRightInputs
+from stacks.providers.xroad.resources.access_rights import AccessRightsInputs
 from stacks.providers.xroad.resources.client import ClientInputs
+from stacks.providers.xroad.resources.client_registration import ClientRegistrationInputs
 from stacks.providers.xroad.resources.management import ManagementRegistrationInputs
 from stacks.providers.xroad.resources.security_server import SecurityServerInputs
 from stacks.providers.xroad.resources.service_description import ServiceDescriptionInputs
@@ -46,23 +49,21 @@ class SecurityServer(pulumi.ComponentResource):
             self._after(instance.members[args.owner], *instance.configuration),
         )
         self.management = self._management(args.management) if args.management else []
-        before_clients = [*management, *self.management]
-        offers = {item.subsystem: self._client(item, before_clients) for item in args.clients}
-        for right in args.access_rights:
-            self._access_right(right, offers[right.provider])
+        for item in args.clients:
+            self._client(item, [*management, *self.management])
         self.register_outputs({"identity": args.identity})
 
     def _management(self, args: ManagementArgs) -> list[pulumi.Resource]:
         """Offer the management services to every owner of a security server."""
-        registration = Resource(
+        registered = Resource(
             f"{self._args.server}/management",
             ManagementRegistrationInputs(subsystem=args.subsystem, identity=self._args.identity),
             self._after(self.server),
         )
         client = Resource(
             f"{self._args.server}/{args.subsystem}",
-            ClientInputs(server=self._args.server, identity=self._args.identity, subsystem=args.subsystem),
-            self._after(registration),
+            ClientInputs(server=self._args.server, subsystem=args.subsystem),
+            self._after(registered),
         )
         description = Resource(
             f"{self._args.server}/{args.subsystem}/services",
@@ -77,31 +78,17 @@ class SecurityServer(pulumi.ComponentResource):
             self._after(client),
         )
         owners = f"{ServerId.parse(self._args.identity).instance}:{OWNERS_GROUP}"
-        rights = Resource(
-            f"{self._args.server}/{args.subsystem}/{owners}",
-            AccessRightInputs(
-                server=self._args.server,
-                provider=args.subsystem,
-                holder=owners,
-                services=tuple(sorted(args.services)),
-            ),
-            self._after(description),
-        )
-        return [rights]
+        rights = self._rights(args.subsystem, {owners: args.services}, [description])
+        return [self._registration(args.subsystem, [rights])]
 
-    def _client(self, args: ClientArgs, before: list[pulumi.Resource]) -> list[pulumi.Resource]:
-        """Register a client and describe what it offers; returns what access rights need."""
+    def _client(self, args: ClientArgs, before: list[pulumi.Resource]) -> None:
+        """A client with all that it offers, which is there before it is registered and as long as it is."""
         client = Resource(
             f"{self._args.server}/{args.subsystem}",
-            ClientInputs(
-                server=self._args.server,
-                identity=self._args.identity,
-                subsystem=args.subsystem,
-                connection=args.connection,
-            ),
-            self._after(self.server, self._instance.subsystems[args.subsystem], *before),
+            ClientInputs(server=self._args.server, subsystem=args.subsystem, connection=args.connection),
+            self._after(self.server, self._instance.subsystems[args.subsystem]),
         )
-        descriptions = [
+        offers: list[pulumi.Resource] = [
             Resource(
                 f"{self._args.server}/{args.subsystem}/{service.code}",
                 ServiceDescriptionInputs(
@@ -118,18 +105,36 @@ class SecurityServer(pulumi.ComponentResource):
             )
             for service in args.services
         ]
-        return [client, *descriptions]
+        rights = {
+            right.holder: right.services
+            for right in self._args.access_rights
+            if right.provider == args.subsystem
+        }
+        if rights:
+            holders = [self._instance.subsystems[holder] for holder in rights]
+            offers.append(self._rights(args.subsystem, rights, [*offers, *holders]))
+        self._registration(args.subsystem, [client, *offers, *before])
 
-    def _access_right(self, args: AccessRightArgs, offered: list[pulumi.Resource]) -> None:
-        Resource(
-            f"{self._args.server}/{args.provider}/{args.holder}",
-            AccessRightInputs(
+    def _rights(
+        self, provider: str, rights: Mapping[str, tuple[str, ...]], after: list[pulumi.Resource]
+    ) -> Resource:
+        return Resource(
+            f"{self._args.server}/{provider}/rights",
+            AccessRightsInputs(
                 server=self._args.server,
-                provider=args.provider,
-                holder=args.holder,
-                services=tuple(sorted(args.services)),
+                provider=provider,
+                rights={holder: tuple(sorted(grants)) for holder, grants in sorted(rights.items())},
             ),
-            self._after(*offered, self._instance.subsystems[args.holder]),
+            self._after(*after),
+        )
+
+    def _registration(self, subsystem: str, after: list[pulumi.Resource]) -> Resource:
+        return Resource(
+            f"{self._args.server}/{subsystem}/registration",
+            ClientRegistrationInputs(
+                server=self._args.server, identity=self._args.identity, subsystem=subsystem
+            ),
+            self._after(*after),
         )
 
     def _after(self, *needed: pulumi.Resource) -> pulumi.ResourceOptions:

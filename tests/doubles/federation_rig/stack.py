@@ -126,8 +126,15 @@ def prepared(simulation: Simulation, engine: Path) -> Stack:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
-            "SMARTGOUV_SECRETS": str(simulation.folder / "secrets"),
-            "SMARTGOUV_ROOT_CERTIFICATE": str(simulation.folder / "ca.crt"),
-            "SMARTGOUV_TIMESTAMPING": str(simulation.timestamping),
+            **variables(simulation),
         },
     )
+
+
+def variables(simulation: Simulation) -> dict[str, str]:
+    """What tells a provider where secrets and certificates lie."""
+    return {
+        "SMARTGOUV_SECRETS": str(simulation.folder / "secrets"),
+        "SMARTGOUV_ROOT_CERTIFICATE": str(simulation.folder / "ca.crt"),
+        "SMARTGOUV_TIMESTAMPING": str(simulation.timestamping),
+    }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Literal
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Literal
 
 from stacks.providers.xroad.answers import Answer, Version
 from stacks.providers.xroad.identifiers import MemberId, ServerId, SubsystemId
@@ -85,9 +85,12 @@ class Client(Answer):
 class UsedServer(Answer):
     """A security server that a subsystem is registered at."""
 
-    server_code: str = ""
-    server_owner: str = ""
-    status: str = ""
+    encoded_id: str = ""
+
+    @property
+    def identity(self) -> str:
+        """`INSTANCE:CLASS:CODE:SERVER`."""
+        return self.encoded_id.removeprefix("SERVER:")
 
 
 class Subsystem(Answer):
@@ -134,6 +137,22 @@ class OcspResponder(Answer):
     id: int
     url: str
     has_certificate: bool = False
+
+
+class GlobalGroup(Answer):
+    """A group of members and subsystems of the instance."""
+
+    code: str
+    description: str
+
+
+class ConfigurationPart(Answer):
+    """An optional part of the global configuration. One that nobody uploaded has no time."""
+
+    content_identifier: str
+    file_name: str
+    file_updated_at: str | None = None
+    version: int = 0
 
 
 class TimestampingService(Answer):
@@ -262,6 +281,10 @@ class CentralServerApi:
         """Remove a member class that no member belongs to."""
         await self.connection.send("DELETE", f"/member-classes/{code}")
 
+    async def clients(self, **filters: str) -> list[Client]:
+        """All members and subsystems that match every filter."""
+        return [Client.model_validate(item) async for item in self._pages("/clients", "clients", **filters)]
+
     async def member(self, member: MemberId) -> Client:
         """A member; ApiError 404 if there is none."""
         return Client.model_validate(await self.connection.get(f"/members/{member}"))
@@ -307,6 +330,54 @@ class CentralServerApi:
     async def unregister_subsystem(self, subsystem: SubsystemId, server: ServerId) -> None:
         """End a subsystem's registration at a security server from the central side."""
         await self.connection.send("DELETE", f"/subsystems/{subsystem}/servers/{server}")
+
+    async def global_groups(self) -> list[GlobalGroup]:
+        """All global groups, the security servers' owners' included."""
+        return [GlobalGroup.model_validate(item) for item in await self.connection.get("/global-groups")]
+
+    async def add_global_group(self, code: str, description: str) -> None:
+        """Add a global group without members."""
+        await self.connection.send("POST", "/global-groups", {"code": code, "description": description})
+
+    async def describe_global_group(self, code: str, description: str) -> None:
+        """Change a global group's description."""
+        await self.connection.send("PATCH", f"/global-groups/{code}", {"description": description})
+
+    async def delete_global_group(self, code: str) -> None:
+        """Remove a global group. Rights that it has at security servers mean nobody then."""
+        await self.connection.send("DELETE", f"/global-groups/{code}")
+
+    async def group_members(self, code: str) -> set[str]:
+        """Members and subsystems in a global group.
+
+        The list itself is a POST request; who isn't in the group can be asked with GET.
+        """
+        everybody = {str(item.client_id) for item in await self.clients()}
+        return everybody - {str(item.client_id) for item in await self.clients(excluding_group=code)}
+
+    async def add_group_members(self, code: str, members: Iterable[str]) -> None:
+        """Take members and subsystems into a global group; those inside already stay."""
+        await self.connection.send("POST", f"/global-groups/{code}/members/add", {"items": list(members)})
+
+    async def delete_group_member(self, code: str, member: str) -> None:
+        """Take a member or subsystem out of a global group."""
+        await self.connection.send("DELETE", f"/global-groups/{code}/members/{member}")
+
+    async def configuration_parts(self, source: Source) -> list[ConfigurationPart]:
+        """Parts of a configuration: those of every instance, and the optional ones."""
+        answer = await self.connection.get(f"/configuration-sources/{source}/configuration-parts")
+        return [ConfigurationPart.model_validate(item) for item in answer]
+
+    async def download_configuration_part(self, source: Source, part: ConfigurationPart) -> bytes:
+        """A part as it was uploaded."""
+        path = f"/configuration-sources/{source}/configuration-parts/{part.content_identifier}/{part.version}"
+        return await self.connection.download(f"{path}/download")
+
+    async def upload_configuration_part(self, source: Source, part: str, file: str, content: bytes) -> None:
+        """Upload a part; the next generation has it. It can't be removed again."""
+        path = f"/configuration-sources/{source}/configuration-parts"
+        parts = [("content_identifier", (None, part)), ("file", (file, content, "application/octet-stream"))]
+        await self.connection.request("POST", path, files=parts)
 
     async def certification_services(self) -> list[CertificationServiceSummary]:
         """All certification services."""
@@ -355,6 +426,29 @@ class CentralServerApi:
         answer = await self.connection.get(f"/certification-services/{service}/intermediate-cas")
         return [IntermediateCa.model_validate(item) for item in answer]
 
+    async def add_intermediate_ca(self, service: int, certificate: bytes) -> IntermediateCa:
+        """Name a CA between a certification service and its certificates. Isn't compared: look first."""
+        path = f"/certification-services/{service}/intermediate-cas"
+        return IntermediateCa.model_validate(await self.connection.submit(path, {}, certificate))
+
+    async def delete_intermediate_ca(self, authority: int) -> None:
+        """Don't accept certificates of an intermediate CA any more."""
+        await self.connection.send("DELETE", f"/intermediate-cas/{authority}")
+
+    async def intermediate_responders(self, authority: int) -> list[OcspResponder]:
+        """OCSP responders of an intermediate CA."""
+        answer = await self.connection.get(f"/intermediate-cas/{authority}/ocsp-responders")
+        return [OcspResponder.model_validate(item) for item in answer]
+
+    async def add_intermediate_responder(self, authority: int, url: str) -> None:
+        """Add an OCSP responder of an intermediate CA."""
+        fields = {"url": url, "cost_type": "FREE"}
+        await self.connection.submit(f"/intermediate-cas/{authority}/ocsp-responders", fields, None)
+
+    async def delete_intermediate_responder(self, authority: int, responder: int) -> None:
+        """Remove an OCSP responder of an intermediate CA."""
+        await self.connection.send("DELETE", f"/intermediate-cas/{authority}/ocsp-responders/{responder}")
+
     async def ocsp_responders(self, service: int) -> list[OcspResponder]:
         """OCSP responders of a certification service."""
         answer = await self.connection.get(f"/certification-services/{service}/ocsp-responders")
@@ -399,6 +493,10 @@ class CentralServerApi:
         path = "/management-services-configuration/register-provider"
         await self.connection.send("POST", path, {"security_server_id": str(server)})
 
+    async def security_servers(self) -> list[SecurityServer]:
+        """All registered security servers."""
+        return [SecurityServer.model_validate(item) async for item in self._pages("/security-servers", "items")]
+
     async def security_server(self, server: ServerId) -> SecurityServer:
         """A registered security server; ApiError 404 if there is none."""
         return SecurityServer.model_validate(await self.connection.get(f"/security-servers/{server}"))
@@ -421,27 +519,15 @@ class CentralServerApi:
         """Remove a security server with its certificates and registrations."""
         await self.connection.send("DELETE", f"/security-servers/{server}")
 
-    async def waiting_requests(self, server: ServerId) -> AsyncIterator[ManagementRequest]:
-        """Requests of a security server that wait for approval, newest first."""
-        page = seen = 0
-        while True:
-            answer = await self.connection.get(
-                "/management-requests",
-                sort="id",
-                desc="true",
-                limit=_PAGE,
-                offset=page,
-                status="WAITING",
-                server_id=str(server),
-            )
-            for item in answer["items"]:
-                request = ManagementRequest.model_validate(item)
-                if str(request.security_server_id) == str(server):
-                    yield request
-            page += 1
-            seen += len(answer["items"])
-            if not answer["items"] or seen >= answer["paging_metadata"]["total_items"]:
-                return
+    async def waiting_requests(self, server: ServerId | None = None) -> AsyncIterator[ManagementRequest]:
+        """Requests that wait for approval, newest first: of one security server, or of all."""
+        filters = {"sort": "id", "desc": "true", "status": "WAITING"}
+        if server is not None:
+            filters["server_id"] = str(server)
+        async for item in self._pages("/management-requests", "items", **filters):
+            request = ManagementRequest.model_validate(item)
+            if server is None or str(request.security_server_id) == str(server):
+                yield request
 
     async def management_request(self, request: int) -> ManagementRequestDetails:
         """One management request with its certificate."""
@@ -451,3 +537,15 @@ class CentralServerApi:
     async def approve(self, request: int) -> None:
         """Approve a waiting request."""
         await self.connection.send("POST", f"/management-requests/{request}/approval")
+
+    async def _pages(self, path: str, key: str, **filters: str) -> AsyncIterator[Any]:
+        """Items of a list that comes in pages. `offset` counts pages."""
+        page = seen = 0
+        while True:
+            answer = await self.connection.get(path, limit=_PAGE, offset=page, **filters)
+            for item in answer[key]:
+                yield item
+            page += 1
+            seen += len(answer[key])
+            if not answer[key] or seen >= answer["paging_metadata"]["total_items"]:
+                return

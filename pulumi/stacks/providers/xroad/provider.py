@@ -3,39 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from stacks.providers.serving import ProviderError, Resource
 from stacks.providers.xroad.authority import CertificateAuthority
-from stacks.providers.xroad.resources.access_right import AccessRightKind
-from stacks.providers.xroad.resources.central_server import CentralServerKind
-from stacks.providers.xroad.resources.certification_service import CertificationServiceKind
-from stacks.providers.xroad.resources.client import ClientKind
-from stacks.providers.xroad.resources.kind import PACKAGE, Kind
-from stacks.providers.xroad.resources.management import ManagementProviderKind, ManagementRegistrationKind
-from stacks.providers.xroad.resources.member import MemberKind
-from stacks.providers.xroad.resources.member_class import MemberClassKind
-from stacks.providers.xroad.resources.security_server import SecurityServerKind
-from stacks.providers.xroad.resources.service_description import ServiceDescriptionKind
-from stacks.providers.xroad.resources.subsystem import SubsystemKind
-from stacks.providers.xroad.resources.timestamping_service import TimestampingServiceKind
+from stacks.providers.xroad.resources.kind import PACKAGE
+from stacks.providers.xroad.resources.kinds import KINDS
 from stacks.providers.xroad.servers import Servers
 from stacks.providers.xroad.settings import Settings
-
-KINDS: tuple[type[Kind[Any]], ...] = (
-    CentralServerKind,
-    MemberClassKind,
-    MemberKind,
-    SubsystemKind,
-    ManagementProviderKind,
-    CertificationServiceKind,
-    TimestampingServiceKind,
-    SecurityServerKind,
-    ManagementRegistrationKind,
-    ClientKind,
-    ServiceDescriptionKind,
-    AccessRightKind,
-)
 
 
 class XRoadProvider:

@@ -49,6 +49,7 @@ class CertificateDetails(Answer):
     """Facts of a certificate. The hash is what the API finds it by."""
 
     hash: str
+    subject_distinguished_name: str = ""
     issuer_common_name: str
     not_before: str
     not_after: str
@@ -131,6 +132,24 @@ class Client(Answer):
     status: str = ""
 
 
+class Endpoint(Answer):
+    """A method and path of a service that rights can be given to."""
+
+    id: str
+    method: str
+    path: str
+    generated: bool = False
+    """Whether the service's description names it: then it can't be removed."""
+
+    @property
+    def is_base(self) -> bool:
+        """Whether it stands for the whole service."""
+        return (self.method, self.path) == ("*", "**")
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
 class Service(Answer):
     """A service, or an operation of one."""
 
@@ -139,6 +158,12 @@ class Service(Answer):
     url: str
     timeout: int
     ssl_auth: bool = False
+    endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Where the API has it."""
+        return f"/services/{quote(self.id, safe=':')}"
 
 
 class ServiceDescription(Answer):
@@ -151,10 +176,31 @@ class ServiceDescription(Answer):
     services: tuple[Service, ...] = ()
 
 
-class AccessRight(Answer):
-    """Permission to call one service."""
+class LocalGroupMember(Answer):
+    """A subsystem in a local group."""
 
-    service_code: str
+    id: str
+
+
+class LocalGroup(Answer):
+    """A group that one client keeps for its own services."""
+
+    id: str
+    code: str
+    description: str
+    members: tuple[LocalGroupMember, ...] = ()
+
+
+class Holder(Answer):
+    """Who may call a service or an endpoint."""
+
+    id: str
+    local_group_code: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The identifier of a subsystem or global group; a local group's code, as its number says nothing."""
+        return self.local_group_code or self.id
 
 
 class Timestamping(Answer):
@@ -255,10 +301,10 @@ class SecurityServerApi:
         )
         return any(item["id"] == str(subsystem) for item in answer)
 
-    async def knows_holder(self, client: SubsystemId, holder: str) -> bool:
-        """Whether access rights of `client` can be given to this subsystem or global group."""
+    async def candidates(self, client: SubsystemId) -> dict[str, str]:
+        """Subsystems and global groups that rights of `client` can be given to; the API's names of them."""
         answer = await self.connection.get(f"/clients/{client}/service-client-candidates")
-        return any(item["id"] == holder for item in answer)
+        return {item["id"]: item["id"] for item in answer if ":" in item["id"]}
 
     async def tokens(self) -> list[Token]:
         """Tokens with their keys, certificates and requests."""
@@ -339,6 +385,50 @@ class SecurityServerApi:
         """Who the server is; None before it is initialised."""
         answer = await self.connection.get("/security-servers", current_server="true")
         return ServerAddress.model_validate(answer[0]) if answer else None
+
+    async def clients(self) -> list[Client]:
+        """Subsystems that this server represents."""
+        answer = await self.connection.get("/clients", internal_search="true", show_members="false")
+        return [Client.model_validate(item) for item in answer]
+
+    async def tls_certificates(self, client: SubsystemId) -> list[CertificateDetails]:
+        """Certificates that the client's information systems may show."""
+        answer = await self.connection.get(f"/clients/{client}/tls-certificates")
+        return [CertificateDetails.model_validate(item) for item in answer]
+
+    async def add_tls_certificate(self, client: SubsystemId, certificate: bytes) -> None:
+        """Accept a certificate of an information system."""
+        await self.connection.upload("POST", f"/clients/{client}/tls-certificates", certificate)
+
+    async def delete_tls_certificate(self, client: SubsystemId, certificate: str) -> None:
+        """Don't accept a certificate of an information system any more."""
+        await self.connection.send("DELETE", f"/clients/{client}/tls-certificates/{certificate}")
+
+    async def local_groups(self, client: SubsystemId) -> list[LocalGroup]:
+        """Groups of a client with their members; ApiError 404 if there is no such client."""
+        answer = await self.connection.get(f"/clients/{client}/local-groups")
+        return [LocalGroup.model_validate(item) for item in answer]
+
+    async def add_local_group(self, client: SubsystemId, code: str, description: str) -> None:
+        """Add a group without members."""
+        body = {"code": code, "description": description}
+        await self.connection.send("POST", f"/clients/{client}/local-groups", body)
+
+    async def describe_local_group(self, group: str, description: str) -> None:
+        """Change a group's description."""
+        await self.connection.send("PATCH", f"/local-groups/{group}", {"description": description})
+
+    async def delete_local_group(self, group: str) -> None:
+        """Remove a group with the rights that it has."""
+        await self.connection.send("DELETE", f"/local-groups/{group}")
+
+    async def add_local_group_members(self, group: str, members: Iterable[str]) -> None:
+        """Take subsystems into a group; one that is inside already is refused with all."""
+        await self.connection.send("POST", f"/local-groups/{group}/members", {"items": list(members)})
+
+    async def delete_local_group_members(self, group: str, members: Iterable[str]) -> None:
+        """Take subsystems out of a group; one that isn't inside is refused with all."""
+        await self.connection.send("POST", f"/local-groups/{group}/members/delete", {"items": list(members)})
 
     async def client(self, client: MemberId | SubsystemId) -> Client:
         """A client of this server; ApiError 404 if there is none."""
@@ -429,23 +519,30 @@ class SecurityServerApi:
             "ssl_auth_all": True,
             "ignore_warnings": False,
         }
-        path = f"/services/{quote(service.id, safe=':')}"
-        await self.connection.send("PATCH", path, body, accept_warnings=True)
+        await self.connection.send("PATCH", service.path, body, accept_warnings=True)
 
-    async def access_rights(self, client: SubsystemId, holder: str) -> list[AccessRight]:
-        """Which services of `client` the holder (subsystem or global group) may call."""
-        path = f"/clients/{client}/service-clients/{holder}/access-rights"
-        return [AccessRight.model_validate(item) for item in await self.connection.get(path)]
+    async def add_endpoint(self, service: Service, method: str, path: str) -> None:
+        """Name a method and path of a service."""
+        body = {"service_code": service.service_code, "method": method, "path": path}
+        await self.connection.send("POST", f"{service.path}/endpoints", body)
 
-    async def add_access_rights(self, client: SubsystemId, holder: str, services: Iterable[str]) -> None:
-        """Let the holder call services. Rights that exist already are refused: compare first."""
-        path = f"/clients/{client}/service-clients/{holder}/access-rights"
-        await self.connection.send("POST", path, _items(services))
+    async def delete_endpoint(self, endpoint: str) -> None:
+        """Remove an endpoint with the rights to it."""
+        await self.connection.send("DELETE", f"/endpoints/{endpoint}")
 
-    async def delete_access_rights(self, client: SubsystemId, holder: str, services: Iterable[str]) -> None:
+    async def holders(self, what: Service | Endpoint) -> list[Holder]:
+        """Who may call a whole service, or an endpoint."""
+        return [
+            Holder.model_validate(item) for item in await self.connection.get(f"{_path(what)}/service-clients")
+        ]
+
+    async def grant(self, what: Service | Endpoint, holders: Iterable[str]) -> None:
+        """Let holders call a service or an endpoint. A right that exists is refused with all: compare first."""
+        await self.connection.send("POST", f"{_path(what)}/service-clients", _items(holders))
+
+    async def revoke(self, what: Service | Endpoint, holders: Iterable[str]) -> None:
         """Take rights away; messages may pass until the server's cache ends (60 s by default)."""
-        path = f"/clients/{client}/service-clients/{holder}/access-rights/delete"
-        await self.connection.send("POST", path, _items(services))
+        await self.connection.send("POST", f"{_path(what)}/service-clients/delete", _items(holders))
 
     async def approved_timestamping_services(self) -> list[Timestamping]:
         """Time-stamping services of the global configuration."""
@@ -470,5 +567,13 @@ class SecurityServerApi:
         return ConfigurationDiagnostics.model_validate(await self.connection.get("/diagnostics/globalconf"))
 
 
-def _items(services: Iterable[str]) -> dict[str, Any]:
-    return {"items": [{"service_code": code} for code in services]}
+def _path(what: Service | Endpoint) -> str:
+    return what.path if isinstance(what, Service) else f"/endpoints/{what.id}"
+
+
+def _items(holders: Iterable[str]) -> dict[str, Any]:
+    return {"items": [{"id": item, "service_client_type": _KINDS[item.count(":")]} for item in holders]}
+
+
+_KINDS = {0: "LOCALGROUP", 1: "GLOBALGROUP", 3: "SUBSYSTEM"}
+"""Kinds of holder by the number of colons in the API's name."""

@@ -15,6 +15,7 @@ from stacks.providers.xroad.authority import CertificateAuthority
 from stacks.providers.xroad.central import CentralServerApi
 from stacks.providers.xroad.endpoint import trusting
 from stacks.providers.xroad.issuing import IssuingApi
+from stacks.providers.xroad.memory import Memory
 from stacks.providers.xroad.security import SecurityServerApi
 from stacks.providers.xroad.settings import ROOT_VARIABLE, TIMESTAMPING_VARIABLE, Settings
 from stacks.providers.xroad.transport import AdminConnection
@@ -23,11 +24,22 @@ from stacks.providers.xroad.transport import AdminConnection
 class Servers:
     """Everything that resources talk to. Connections are made when they are first needed."""
 
-    def __init__(self, settings: Settings, authority: CertificateAuthority | None = None) -> None:
-        """`authority` replaces the one that the settings name."""
+    def __init__(
+        self,
+        settings: Settings,
+        authority: CertificateAuthority | None = None,
+        *,
+        patience_seconds: float = 60.0,
+    ) -> None:
+        """`authority` replaces the one that the settings name.
+
+        `patience_seconds` bounds how long a server that is overloaded, starting or away is tried.
+        """
         self.settings = settings
+        self._patience = patience_seconds
         self._authority = authority
         self._connections: dict[str, AdminConnection] = {}
+        self._memory = Memory()
         self._tls = trusting(_root_certificate())
 
     @property
@@ -52,6 +64,16 @@ class Servers:
             )
         return self._authority
 
+    @property
+    def security_servers(self) -> list[str]:
+        """Names of all security servers."""
+        return [name for name in self.settings.servers if name != self.settings.central]
+
+    async def authority_certificates(self) -> list[bytes]:
+        """Certificates of the authority, the issuing one first (PEM each); perhaps remembered ones."""
+        found: list[bytes] = await self._memory.answer("authority", self.authority.certificates)
+        return found
+
     def pin(self, name: str) -> str:
         """The PIN of a server's software token."""
         return secret(self.settings.servers[name].pin)
@@ -73,7 +95,13 @@ class Servers:
                 server = self.settings.servers[name]
             except KeyError:
                 raise ProviderError(f"there is no server '{name}' in the provider's settings") from None
-            self._connections[name] = AdminConnection(server.endpoint, _reader(server.api_key), self._tls)
+            self._connections[name] = AdminConnection(
+                server.endpoint,
+                _reader(server.api_key),
+                self._tls,
+                patience_seconds=self._patience,
+                memory=self._memory,
+            )
         return self._connections[name]
 
 

@@ -12,6 +12,7 @@ import httpx
 
 from stacks.providers.xroad.endpoint import Endpoint, certificate_refused
 from stacks.providers.xroad.errors import WARNINGS_DETECTED, ApiError, UnreachableError
+from stacks.providers.xroad.memory import Memory
 
 NOT_PROCESSED = frozenset({429, 503})
 """Answers that promise that the request did nothing, so that it may be repeated."""
@@ -59,16 +60,18 @@ class AdminConnection:
         patience_seconds: float = 60.0,
         transport: httpx.AsyncBaseTransport | None = None,
         pace: Pace | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """`api_key` is asked for each request, so that a rotated key is found.
 
         `patience_seconds` bounds how long a request is repeated while the server is overloaded, starting
-        or refusing connections. Other failures aren't repeated.
+        or refusing connections. Other failures aren't repeated. `memory` is shared by a federation's servers.
         """
         self.endpoint = endpoint
         self._api_key = api_key
         self._patience = patience_seconds
         self._pace = pace or Pace()
+        self._memory = memory or Memory()
         self._client = httpx.AsyncClient(
             verify=tls,
             transport=transport,
@@ -80,8 +83,13 @@ class AdminConnection:
         )
 
     async def get(self, path: str, **parameters: Any) -> Any:
-        """The JSON answer of a GET request."""
-        return (await self.request("GET", path, params=parameters or None)).json()
+        """The JSON answer of a GET request; perhaps a remembered one, see `memory`."""
+
+        async def ask() -> Any:
+            return (await self.request("GET", path, params=parameters or None)).json()
+
+        question = (self.endpoint, path, tuple(sorted(parameters.items())))
+        return await self._memory.answer(question, ask)
 
     async def send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, accept_warnings: bool = False
@@ -116,7 +124,7 @@ class AdminConnection:
         )
 
     async def download(self, path: str, **parameters: Any) -> bytes:
-        """The bytes that a GET request answers with."""
+        """The bytes that a GET request answers with; never remembered ones."""
         answer = await self.request("GET", path, params=parameters or None, headers={"Accept": "*/*"})
         return answer.content
 
@@ -128,6 +136,18 @@ class AdminConnection:
         Raises UnreachableError when nothing usable came back in time. A request whose connection broke after
         it was sent isn't repeated here unless it is a GET: what it did is unknown, and callers read back.
         """
+        if method != "GET":
+            self._memory.forget()
+        try:
+            return await self._repeated(method, path, headers, options)
+        finally:
+            if method != "GET":
+                # What was asked while the request was under way may be from before it.
+                self._memory.forget()
+
+    async def _repeated(
+        self, method: str, path: str, headers: Mapping[str, str] | None, options: Mapping[str, Any]
+    ) -> httpx.Response:
         ends = monotonic() + self._patience
         pause = 0.5
         while True:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from federation_rig.authority import LocalAuthority
+from federation_rig.direct import Direct
 from federation_rig.programs import program
 from federation_rig.simulation import OFFSET, Simulation, running
-from federation_rig.stack import Stack, prepared
+from federation_rig.stack import Stack, prepared, variables
 from stacks.federation.arguments import FederationArgs
+from stacks.providers.xroad.servers import Servers
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def engine() -> Path:
 
 
 @pytest.fixture
-def simulation(engine: Path, tmp_path: Path) -> Iterator[Simulation]:
+def simulation(tmp_path: Path) -> Iterator[Simulation]:
     """A central server and two security servers, freshly installed."""
     with running(tmp_path, ("central", "ss-portal", "ss-civil")) as simulation:
         yield simulation
@@ -31,6 +34,20 @@ def simulation(engine: Path, tmp_path: Path) -> Iterator[Simulation]:
 def stack(simulation: Simulation, engine: Path) -> Stack:
     """A stack that has never been applied."""
     return prepared(simulation, engine)
+
+
+@pytest.fixture
+def direct(
+    simulation: Simulation, declaration: FederationArgs, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Direct]:
+    """Makes providers that order certificates from the simulation's own authority, without an engine."""
+    for name, value in variables(simulation).items():
+        monkeypatch.setenv(name, value)
+
+    def make(**options: Any) -> Direct:
+        return Direct(Servers(declaration.settings, LocalAuthority(simulation.folder), **options))
+
+    return make
 
 
 @pytest.fixture

@@ -37,18 +37,22 @@ def test_no_change_is_no_sentence() -> None:
 
 
 def test_rights_are_read_from_a_state() -> None:
-    """Only access rights that aren't being deleted count."""
+    """Of all servers of a provider. Those that are being deleted don't count."""
     resources = [
         {"type": "xroad:index:Member", "inputs": {"member": "BJ-LAB:GOV:HR"}},
         {
-            "type": "xroad:index:AccessRight",
-            "inputs": {"provider": CIVIL, "holder": PORTAL, "services": ["birth-records"]},
+            "type": "xroad:index:AccessRights",
+            "inputs": {"server": "a", "provider": CIVIL, "rights": {PORTAL: ["birth-records"]}},
         },
         {
-            "type": "xroad:index:AccessRight",
+            "type": "xroad:index:AccessRights",
+            "inputs": {"server": "b", "provider": CIVIL, "rights": {PORTAL: ["deaths"]}},
+        },
+        {
+            "type": "xroad:index:AccessRights",
             "delete": True,
-            "inputs": {"provider": JUSTICE, "holder": PORTAL, "services": ["criminal-records"]},
+            "inputs": {"provider": JUSTICE, "rights": {PORTAL: ["criminal-records"]}},
         },
     ]
 
-    assert recorded_rights(resources) == {(CIVIL, PORTAL): frozenset({"birth-records"})}
+    assert recorded_rights(resources) == {(CIVIL, PORTAL): frozenset({"birth-records", "deaths"})}

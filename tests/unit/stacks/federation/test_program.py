@@ -59,33 +59,41 @@ def kinds(resources: Recorded) -> dict[str, int]:
     return counts
 
 
+_COUNTED = (
+    "MemberClass",
+    "Member",
+    "Subsystem",
+    "Client",
+    "ServiceDescription",
+    "AccessRights",
+    "ClientRegistration",
+)
+
+
 def test_the_whole_lab_is_declared(lab: Estate, declared: Callable[[Estate], Recorded]) -> None:
     """Nine members, eleven subsystems, nine servers, eight services, eight rights and those of management."""
     found = kinds(declared(lab))
 
-    assert {
-        kind: found[kind]
-        for kind in ("MemberClass", "Member", "Subsystem", "Client", "ServiceDescription", "AccessRight")
-    } == {
+    assert {kind: found[kind] for kind in _COUNTED} == {
         "MemberClass": 1,
         "Member": 9,
         "Subsystem": 11,
         "Client": 11,
         "ServiceDescription": 9,
-        "AccessRight": 9,
+        "AccessRights": 9,
+        "ClientRegistration": 11,
     }
     assert found["CentralServer"] == found["CertificationService"] == found["ManagementProvider"] == 1
 
 
 def test_the_portal_may_read_birth_records(lab: Estate, declared: Callable[[Estate], Recorded]) -> None:
     """The right lies at the provider's server and names exactly the declared service."""
-    name = "ss-civil-registry/BJ-LAB:GOV:CIVILREG:REGISTRY/BJ-LAB:GOV:DIGITAL:PORTAL"
+    name = "ss-civil-registry/BJ-LAB:GOV:CIVILREG:REGISTRY/rights"
 
-    assert declared(lab)["AccessRight", name] == {
+    assert declared(lab)["AccessRights", name] == {
         "server": "ss-civil-registry",
         "provider": "BJ-LAB:GOV:CIVILREG:REGISTRY",
-        "holder": "BJ-LAB:GOV:DIGITAL:PORTAL",
-        "services": ["birth-records"],
+        "rights": {"BJ-LAB:GOV:DIGITAL:PORTAL": ["birth-records"]},
     }
 
 

@@ -1,5 +1,6 @@
 """The central server itself: its instance, its token, the keys that sign the global configuration."""
 
+# ruff: noqa: ARG002  (methods answer one interface; not each kind needs all of it)
 from __future__ import annotations
 
 from typing import ClassVar
@@ -54,6 +55,11 @@ class CentralServerKind(Kind[CentralServerInputs]):
             ready=ready,
         )
         return Found(found)
+
+    async def existing(self, servers: list[str]) -> list[Found[CentralServerInputs]]:
+        """The one that there is, if it is initialised."""
+        found = await self.find(self.named(""))
+        return [found] if found else []
 
     async def make(self, wish: CentralServerInputs) -> None:
         """Initialise what is missing, open the token, add the two signing keys."""

@@ -77,10 +77,26 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
 
     async def find(self, wish: CertificationServiceInputs) -> Found[CertificationServiceInputs] | None:
         """Look for a service with the authority's certificate."""
-        certificate = await self._certificate(wish)
-        item = await self._service(fingerprint(certificate))
-        if item is None:
-            return None
+        digest = fingerprint(await self._certificate(wish))
+        item = await self._service(digest)
+        return await self._found(wish, item, digest) if item else None
+
+    async def existing(self, servers: list[str]) -> list[Found[CertificationServiceInputs]]:
+        """By the authority's name, with its certificate if it is the present one's: the API tells digests."""
+        certificate = b""
+        with suppress(UnreachableError):
+            certificate = await self._certificate(CertificationServiceInputs(name=""))
+        found = []
+        for item in await self.servers.central.certification_services():
+            digest = await self._digest(item)
+            present = certificate.decode() if certificate and fingerprint(certificate) == digest else ""
+            wish = CertificationServiceInputs(name=item.name, certificate=present)
+            found.append(await self._found(wish, item, digest))
+        return found
+
+    async def _found(
+        self, wish: CertificationServiceInputs, item: CertificationServiceSummary, digest: str
+    ) -> Found[CertificationServiceInputs]:
         central = self.servers.central
         service = await central.certification_service(item.id)
         responders = await central.ocsp_responders(item.id)
@@ -92,7 +108,7 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
             certificate=wish.certificate,
             ocsp_responders=in_order([_named(item) for item in responders], wish.ocsp_responders),
         )
-        return Found(found, {"certificate_hash": fingerprint(certificate), "service": item.id})
+        return Found(found, {"certificate_hash": digest, "service": item.id})
 
     async def make(self, wish: CertificationServiceInputs) -> None:
         """Approve it, then name its responders."""
@@ -156,17 +172,20 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
         """The declared certificate, or the present one where none is."""
         if wish.certificate:
             return wish.certificate.encode()
-        certificates = await self.servers.authority.certificates()
+        certificates = await self.servers.authority_certificates()
         if not certificates:
             raise ProviderError("the trust-services authority shows no certificate")
         return certificates[0]
 
     async def _service(self, digest: str) -> CertificationServiceSummary | None:
         for item in await self.servers.central.certification_services():
-            details = await self.servers.central.certification_service_certificate(item.id)
-            if details.hash.replace(":", "").upper() == digest:
+            if await self._digest(item) == digest:
                 return item
         return None
+
+    async def _digest(self, item: CertificationServiceSummary) -> str:
+        details = await self.servers.central.certification_service_certificate(item.id)
+        return details.hash.replace(":", "").upper()
 
 
 def fingerprint(certificate: bytes) -> str:

@@ -1,41 +1,41 @@
-"""Clients: subsystems that a security server represents, registered at the central server."""
+"""Clients: subsystems that a security server represents."""
 
 # ruff: noqa: ARG002  (methods answer one interface; not each kind needs all of it)
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar, cast
 
-from stacks.providers.serving import Properties, ProviderError
-from stacks.providers.xroad.errors import ApiError, UnreachableError
-from stacks.providers.xroad.identifiers import ServerId, SubsystemId
-from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
-from stacks.providers.xroad.security import SENDING_FAILED, Client, ConnectionType
-from stacks.providers.xroad.waiting import until
+from cryptography import x509
 
-_REGISTERED = frozenset({"REGISTERED", "REGISTRATION_IN_PROGRESS", "DISABLED"})
+from stacks.providers.serving import Checked, Properties, ProviderError, Refusal, Subject
+from stacks.providers.xroad.errors import ApiError, UnreachableError
+from stacks.providers.xroad.identifiers import SubsystemId
+from stacks.providers.xroad.resources.certification_service import fingerprint
+from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
+from stacks.providers.xroad.security import Client, ConnectionType
+from stacks.providers.xroad.waiting import until
 
 
 class ClientInputs(Inputs):
-    """A subsystem that is registered at a security server."""
+    """A subsystem at a security server. It acts once it is registered, which is another resource."""
 
     kind: ClassVar[str] = "Client"
 
     server: str
     """The host."""
-    identity: str
-    """`INSTANCE:CLASS:CODE:SERVER` of the security server."""
     subsystem: str
     connection: str = "HTTPS"
     """How information systems connect: HTTP, HTTPS (with their certificate) or HTTPS_NO_AUTH."""
-    registered: bool = True
-    """False is only found, never declared."""
+    certificates: tuple[str, ...] = ()
+    """What information systems may show, and nothing else. PEM; digests of those found that aren't declared."""
 
 
 class ClientKind(Kind[ClientInputs]):
-    """Adds, registers and approves clients. Only the declared registration is approved."""
+    """Adds clients, before they offer something and are registered; removes them when neither is left."""
 
     inputs = ClientInputs
-    replacing = frozenset({"server", "identity", "subsystem"})
+    replacing = frozenset({"server", "subsystem"})
 
     def key(self, wish: ClientInputs) -> str:
         """Host and subsystem."""
@@ -45,33 +45,47 @@ class ClientKind(Kind[ClientInputs]):
         """From host and subsystem."""
         server, _, subsystem = key.partition("/")
         SubsystemId.parse(subsystem)
-        return ClientInputs(server=server, identity="", subsystem=subsystem)
+        return ClientInputs(server=server, subsystem=subsystem)
+
+    async def check(self, subject: Subject, inputs: Properties) -> Checked:
+        """Validate a declaration with its certificates."""
+        checked = await super().check(subject, inputs)
+        refusals = list(checked.refusals)
+        for index, certificate in enumerate(checked.inputs.get("certificates") or ()):
+            try:
+                x509.load_pem_x509_certificate(str(certificate).encode())
+            except ValueError:
+                refusals.append(Refusal(f"certificates.{index}", "isn't a certificate in PEM"))
+        return Checked(checked.inputs, tuple(refusals))
 
     async def find(self, wish: ClientInputs) -> Found[ClientInputs] | None:
-        """Ask the security server for it."""
-        present = await self._present(wish)
-        if present is None:
-            return None
-        identity = wish.identity
-        if not identity:
-            own = await self.servers.security(wish.server).own_identity()
-            identity = own.id if own else ""
-        return Found(
-            wish.model_copy(
-                update={
-                    "identity": identity,
-                    "connection": present.connection_type or wish.connection,
-                    "registered": present.status == "REGISTERED",
-                }
-            )
+        """Look through the server's clients: many are looked for in one run."""
+        for present in await self.servers.security(wish.server).clients():
+            if present.id == wish.subsystem:
+                return await self._found(wish, present)
+        return None
+
+    async def existing(self, servers: list[str]) -> list[Found[ClientInputs]]:
+        """Of every server."""
+        clients = await self.clients(servers)
+        return await asyncio.gather(
+            *(self._found(ClientInputs(server=name, subsystem=item.id), item) for name, item in clients)
         )
 
+    async def _found(self, wish: ClientInputs, present: Client) -> Found[ClientInputs]:
+        digests = await self._digests(wish)
+        declared = {fingerprint(item.encode()): item for item in wish.certificates}
+        known = [item for digest, item in declared.items() if digest in digests]
+        certificates = (*known, *sorted(digests - declared.keys()))
+        connection = present.connection_type or wish.connection
+        return Found(wish.model_copy(update={"connection": connection, "certificates": certificates}))
+
     async def make(self, wish: ClientInputs) -> None:
-        """Add it, set how systems connect, register it, approve that, wait until it is known."""
+        """Add it, once the server knows the subsystem; set how information systems connect."""
         own = self.servers.security(wish.server)
         subsystem = SubsystemId.parse(wish.subsystem)
         connection = cast("ConnectionType", wish.connection)
-        present = await self._present(wish)
+        present = await self.client(wish.server, subsystem)
         if present is None:
             await self._wait_until_known(wish)
             try:
@@ -79,42 +93,53 @@ class ClientKind(Kind[ClientInputs]):
             except ApiError as error:
                 if error.status != 409:
                     raise
-            present = await self._present(wish)
+            present = await self.client(wish.server, subsystem)
         if present is None:
             raise ProviderError(f"{wish.server} accepted {wish.subsystem}, but doesn't show it")
         if present.connection_type != wish.connection:
             await own.set_connection_type(subsystem, connection)
-        if present.status != "REGISTERED":
-            await self._register(wish)
+        digests = await self._digests(wish)
+        declared = {fingerprint(item.encode()): item for item in wish.certificates}
+        # A renewed certificate is accepted before the former isn't any more.
+        for digest in declared.keys() - digests:
+            await own.add_tls_certificate(subsystem, declared[digest].encode())
+        for digest in digests - declared.keys():
+            await own.delete_tls_certificate(subsystem, digest)
 
     async def remove(self, wish: ClientInputs, state: Properties) -> None:
-        """End the registration, wait until it is known, then remove the client."""
+        """Remove it, with whatever else it has on this server."""
+        own, subsystem = self.servers.security(wish.server), SubsystemId.parse(wish.subsystem)
+
+        async def deleted() -> bool:
+            try:
+                await own.delete_client(subsystem)
+            except ApiError as error:
+                if gone(error):
+                    return True
+                # The server's copy of the configuration still has its registration.
+                if error.status == 409:
+                    return False
+                raise
+            return True
+
         try:
-            present = await self._present(wish)
-            if present is None:
+            present = await self.client(wish.server, subsystem)
+            if present is None or present.is_management_services_provider:
+                # The management services' registration ends with their security server.
                 return
-            if present.is_management_services_provider:
-                # Its registration carries all the others'; it ends with its security server.
-                return
-            if present.status in _REGISTERED:
-                await self._unregister(wish)
             await until(
-                lambda: self._deleted(wish),
+                deleted,
                 f"{wish.server} removes {wish.subsystem}",
                 deadline_seconds=self.servers.settings.distribution_seconds,
                 interval_seconds=self.servers.settings.probe_seconds,
             )
         except UnreachableError:
-            # Without its security server the registration can be ended from the other side only.
-            await self._unregister_centrally(wish)
+            # A host that is gone takes its clients with it; their registrations were ended centrally.
+            return
 
-    async def _present(self, wish: ClientInputs) -> Client | None:
-        try:
-            return await self.servers.security(wish.server).client(SubsystemId.parse(wish.subsystem))
-        except ApiError as error:
-            if gone(error):
-                return None
-            raise
+    async def _digests(self, wish: ClientInputs) -> set[str]:
+        found = await self.servers.security(wish.server).tls_certificates(SubsystemId.parse(wish.subsystem))
+        return {item.hash.replace(":", "").upper() for item in found}
 
     async def _wait_until_known(self, wish: ClientInputs) -> None:
         """Wait until the server's copy of the global configuration has the subsystem.
@@ -128,82 +153,3 @@ class ClientKind(Kind[ClientInputs]):
             deadline_seconds=self.servers.settings.distribution_seconds,
             interval_seconds=self.servers.settings.probe_seconds,
         )
-
-    async def _register(self, wish: ClientInputs) -> None:
-        """Ask for registration, approve it, wait until the global configuration has it."""
-        own = self.servers.security(wish.server)
-        last = "not read yet"
-
-        async def registered() -> bool:
-            nonlocal last
-            present = await self._present(wish)
-            if present is None:
-                raise ProviderError(f"{wish.server} lost {wish.subsystem} while it was being registered")
-            last = f"status {present.status}"
-            if present.status == "REGISTERED":
-                return True
-            if present.is_management_services_provider:
-                # Registered from the central side; the server learns it from the configuration.
-                return False
-            if present.status == "GLOBAL_ERROR":
-                raise ProviderError(
-                    f"{wish.server}: the global configuration doesn't have {wish.subsystem} any more; "
-                    "delete that client on the server to have it registered anew"
-                )
-            # An interrupted attempt may have left a request that the server itself doesn't know of.
-            if not await self.approve(wish) and present.status == "SAVED":
-                await own.register_client(SubsystemId.parse(wish.subsystem))
-                await self.approve(wish)
-            return False
-
-        await until(
-            registered,
-            f"{wish.subsystem} is registered at {wish.server}",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
-            # The request is a message through the management services, which may just have begun.
-            tolerated=lambda error: error.code == SENDING_FAILED,
-            detail=lambda: last,
-        )
-
-    async def approve(self, wish: ClientInputs) -> bool:
-        """Approve the registration of exactly this subsystem at this server, if one waits."""
-        central = self.servers.central
-        async for request in central.waiting_requests(ServerId.parse(wish.identity)):
-            if (
-                request.type == "CLIENT_REGISTRATION_REQUEST"
-                and request.origin == "SECURITY_SERVER"
-                and str(request.client_id) == wish.subsystem
-            ):
-                await central.approve(request.id)
-                return True
-        return False
-
-    async def _unregister(self, wish: ClientInputs) -> None:
-        """Ask for the end of the registration; from the central side where that can't be sent."""
-        try:
-            await self.servers.security(wish.server).unregister_client(SubsystemId.parse(wish.subsystem))
-        except ApiError as error:
-            if error.code != SENDING_FAILED:
-                raise
-            await self._unregister_centrally(wish)
-
-    async def _deleted(self, wish: ClientInputs) -> bool:
-        try:
-            await self.servers.security(wish.server).delete_client(SubsystemId.parse(wish.subsystem))
-        except ApiError as error:
-            if gone(error):
-                return True
-            if error.status == 409:
-                return False
-            raise
-        return True
-
-    async def _unregister_centrally(self, wish: ClientInputs) -> None:
-        try:
-            await self.servers.central.unregister_subsystem(
-                SubsystemId.parse(wish.subsystem), ServerId.parse(wish.identity)
-            )
-        except ApiError as error:
-            if not gone(error):
-                raise

@@ -3,6 +3,7 @@
 # ruff: noqa: ARG002  (methods answer one interface; not each kind needs all of it)
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from stacks.providers.serving import (
     Subject,
 )
 from stacks.providers.xroad.errors import ApiError, UnreachableError
+from stacks.providers.xroad.identifiers import SubsystemId
+from stacks.providers.xroad.memory import remembered
+from stacks.providers.xroad.security import Client
 from stacks.providers.xroad.servers import Servers
 
 PACKAGE = "xroad"
@@ -74,6 +78,13 @@ class Kind(ABC, Generic[Wish]):
         """Look for the resource with the natural key of `wish`. Only GET requests."""
 
     @abstractmethod
+    async def existing(self, servers: list[str]) -> list[Found[Wish]]:
+        """All resources of this kind, as if declared. Only GET requests.
+
+        `servers` names the initialised security servers that can be asked.
+        """
+
+    @abstractmethod
     async def make(self, wish: Wish) -> None:
         """Make the resource. Continues where an interrupted attempt stopped."""
 
@@ -122,7 +133,8 @@ class Kind(ABC, Generic[Wish]):
     ) -> Snapshot | None:
         """Read what exists; an import gives only the natural key."""
         wish = self.inputs.model_validate(inputs) if inputs else self._named(identifier)
-        found = await self.find(wish)
+        with remembered():
+            found = await self.find(wish)
         if found is None:
             return None
         declared = found.inputs.model_dump(mode="json")
@@ -146,6 +158,20 @@ class Kind(ABC, Generic[Wish]):
     async def delete(self, subject: Subject, identifier: str, inputs: Properties, state: Properties) -> None:
         """Remove it."""
         await self.remove(self.inputs.model_validate(inputs), state)
+
+    async def clients(self, servers: list[str]) -> list[tuple[str, Client]]:
+        """Subsystems that servers represent, with the server of each."""
+        found = await asyncio.gather(*(self.servers.security(name).clients() for name in servers))
+        return [(name, item) for name, items in zip(servers, found, strict=True) for item in items]
+
+    async def client(self, server: str, subsystem: SubsystemId) -> Client | None:
+        """A server's client; None if there is none."""
+        try:
+            return await self.servers.security(server).client(subsystem)
+        except ApiError as error:
+            if gone(error):
+                return None
+            raise
 
     async def _settle(self, wish: Wish) -> Properties:
         """Look, act, look again: an answer of success isn't trusted, nor is one of conflict."""

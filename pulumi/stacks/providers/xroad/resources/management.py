@@ -36,8 +36,13 @@ class ManagementProviderKind(Kind[ManagementProviderInputs]):
         found = await self.servers.central.management_services()
         if not found.service_provider_id:
             return None
-        subsystem = found.service_provider_id.removeprefix("SUBSYSTEM:").replace("/", ":")
+        subsystem = found.service_provider_id.removeprefix("SUBSYSTEM:")
         return Found(ManagementProviderInputs(subsystem=subsystem))
+
+    async def existing(self, servers: list[str]) -> list[Found[ManagementProviderInputs]]:
+        """The setting, if it is set."""
+        found = await self.find(self.named(""))
+        return [found] if found else []
 
     async def make(self, wish: ManagementProviderInputs) -> None:
         """Write the setting."""
@@ -83,6 +88,12 @@ class ManagementRegistrationKind(Kind[ManagementRegistrationInputs]):
         if subsystem not in {str(client.client_id) for client in clients}:
             return None
         return Found(ManagementRegistrationInputs(subsystem=subsystem, identity=wish.identity))
+
+    async def existing(self, servers: list[str]) -> list[Found[ManagementRegistrationInputs]]:
+        """The servers that the central server names."""
+        named = (await self.servers.central.management_services()).security_server_id.split("; ")
+        found = [await self.find(self.named(item.removeprefix("SERVER:"))) for item in named if item]
+        return [item for item in found if item]
 
     async def make(self, wish: ManagementRegistrationInputs) -> None:
         """Register it; the API allows this once."""

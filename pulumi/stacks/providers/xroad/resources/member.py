@@ -36,14 +36,15 @@ class MemberKind(Kind[MemberInputs]):
         return MemberInputs(member=str(MemberId.parse(key)), name="")
 
     async def find(self, wish: MemberInputs) -> Found[MemberInputs] | None:
-        """Ask for it."""
-        try:
-            found = await self.servers.central.member(MemberId.parse(wish.member))
-        except ApiError as error:
-            if gone(error):
-                return None
-            raise
-        return Found(MemberInputs(member=wish.member, name=found.member_name))
+        """Look through the list: many members are looked for in one run."""
+        return next((item for item in await self.existing([]) if item.inputs.member == wish.member), None)
+
+    async def existing(self, servers: list[str]) -> list[Found[MemberInputs]]:
+        """Of the central server."""
+        return [
+            Found(MemberInputs(member=str(item.client_id), name=item.member_name))
+            for item in await self.servers.central.clients(client_type="MEMBER")
+        ]
 
     async def make(self, wish: MemberInputs) -> None:
         """Add it."""

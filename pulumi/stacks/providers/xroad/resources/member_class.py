@@ -35,10 +35,14 @@ class MemberClassKind(Kind[MemberClassInputs]):
 
     async def find(self, wish: MemberClassInputs) -> Found[MemberClassInputs] | None:
         """Look through the list, which is short."""
-        for item in await self.servers.central.member_classes():
-            if item.code == wish.code:
-                return Found(MemberClassInputs(code=item.code, description=item.description))
-        return None
+        return next((item for item in await self.existing([]) if item.inputs.code == wish.code), None)
+
+    async def existing(self, servers: list[str]) -> list[Found[MemberClassInputs]]:
+        """Of the central server."""
+        return [
+            Found(MemberClassInputs(code=item.code, description=item.description))
+            for item in await self.servers.central.member_classes()
+        ]
 
     async def make(self, wish: MemberClassInputs) -> None:
         """Add it."""

@@ -21,6 +21,7 @@ from stacks.providers.serving import (
 from stacks.providers.xroad.authority import CertificateOrder, Subject
 from stacks.providers.xroad.errors import ApiError, UnreachableError
 from stacks.providers.xroad.identifiers import ServerId
+from stacks.providers.xroad.memory import remembered
 from stacks.providers.xroad.renewal import (
     REGISTERED,
     Holding,
@@ -101,7 +102,8 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         checked = await super().check(subject, inputs)
         if checked.refusals or UNKNOWN in inputs.values():
             return checked
-        due = await self._due(self.inputs.model_validate(checked.inputs))
+        with remembered():
+            due = await self._due(self.inputs.model_validate(checked.inputs))
         return Checked({**checked.inputs, "due": list(due)})
 
     async def diff(
@@ -118,15 +120,12 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
 
     async def find(self, wish: SecurityServerInputs) -> Found[SecurityServerInputs] | None:
         """None until the central server has it."""
-        identity = ServerId.parse(wish.identity)
-        try:
-            registered = await self.servers.central.security_server(identity)
-        except ApiError as error:
-            if gone(error):
-                return None
-            raise
+        registered = {str(item.server_id): item for item in await self.servers.central.security_servers()}
+        if wish.identity not in registered:
+            return None
+        address = registered[wish.identity].server_address
         own = self.servers.security(wish.server)
-        found = wish.model_copy(update={"address": registered.server_address, "ready": False})
+        found = wish.model_copy(update={"address": address, "ready": False})
         status = await own.initialization()
         if not (status.is_anchor_imported and status.token_initialized and status.is_server_owner_initialized):
             return Found(found)
@@ -154,6 +153,25 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             ),
             facts,
         )
+
+    async def existing(self, servers: list[str]) -> list[Found[SecurityServerInputs]]:
+        """Registered servers that are among ours. The country is that of the certificate in use."""
+        names = {str(item.client_id): item.member_name for item in await self.servers.central.clients()}
+        found = []
+        for name in servers:
+            own = self.servers.security(name)
+            identity = await own.own_identity()
+            if identity is None:
+                continue
+            wish = SecurityServerInputs(
+                server=name,
+                identity=identity.id,
+                address="",
+                owner_name=names.get(str(ServerId.parse(identity.id).owner), ""),
+                country=_country(await self._token(own)),
+            )
+            found.append(await self.find(wish))
+        return [item for item in found if item]
 
     async def make(self, wish: SecurityServerInputs) -> None:
         """Take every step that hasn't been taken."""
@@ -402,7 +420,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
     async def _holdings(self, wish: SecurityServerInputs, token: Token) -> dict[KeyUsage, Holding]:
         """What the token has for each usage."""
         try:
-            authority = name_of((await self.servers.authority.certificates())[0])
+            authority = name_of((await self.servers.authority_certificates())[0])
         except UnreachableError:
             authority = None
         renewal = Renewal(authority, datetime.now(UTC), renew_before())
@@ -517,7 +535,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
 
     async def _authority_name(self, wish: SecurityServerInputs, own: SecurityServerApi, usage: KeyUsage) -> str:
         """What the global configuration calls the authority that we order from."""
-        name = name_of((await self.servers.authority.certificates())[0])
+        name = name_of((await self.servers.authority_certificates())[0])
 
         async def known() -> str | None:
             offered = [item.name for item in await own.certificate_authorities(usage)]
@@ -573,6 +591,18 @@ def _keys(token: Token, label: str) -> list[Key]:
 
 def _sentences(wish: SecurityServerInputs, holdings: Iterable[Holding]) -> tuple[str, ...]:
     return tuple(f"{wish.server}: {reason}" for held in holdings for reason in held.reasons)
+
+
+def _country(token: Token) -> str:
+    """What the certificates in use say; nothing before there is one."""
+    subjects = [
+        item.certificate_details.subject_distinguished_name
+        for key in token.keys
+        for item in key.certificates
+        if item.active
+    ]
+    found = [part for subject in subjects for part in subject.replace(" ", "").split(",")]
+    return next((part.removeprefix("C=") for part in found if part.startswith("C=")), "")
 
 
 def _same_hash(one: str, other: str) -> bool:

@@ -3,11 +3,12 @@
 # ruff: noqa: ARG002  (methods answer one interface; not each kind needs all of it)
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar
 
 from stacks.providers.serving import Properties
 from stacks.providers.xroad.errors import ApiError
-from stacks.providers.xroad.identifiers import SubsystemId
+from stacks.providers.xroad.identifiers import MemberId, SubsystemId
 from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
 from stacks.providers.xroad.waiting import until
 
@@ -38,17 +39,26 @@ class SubsystemKind(Kind[SubsystemInputs]):
 
     async def find(self, wish: SubsystemInputs) -> Found[SubsystemInputs] | None:
         """Look among the subsystems of its member."""
-        subsystem = SubsystemId.parse(wish.subsystem)
+        siblings = await self._of(SubsystemId.parse(wish.subsystem).owner)
+        return next((item for item in siblings if item.inputs.subsystem == wish.subsystem), None)
+
+    async def existing(self, servers: list[str]) -> list[Found[SubsystemInputs]]:
+        """Of each member."""
+        members = await self.servers.central.clients(client_type="MEMBER")
+        found = await asyncio.gather(*(self._of(MemberId.parse(str(item.client_id))) for item in members))
+        return [item for items in found for item in items]
+
+    async def _of(self, member: MemberId) -> list[Found[SubsystemInputs]]:
         try:
-            siblings = await self.servers.central.subsystems(subsystem.owner)
+            found = await self.servers.central.subsystems(member)
         except ApiError as error:
             if gone(error):
-                return None
+                return []
             raise
-        for item in siblings:
-            if str(item.subsystem_id) == wish.subsystem:
-                return Found(SubsystemInputs(subsystem=wish.subsystem, name=item.subsystem_name or ""))
-        return None
+        return [
+            Found(SubsystemInputs(subsystem=str(item.subsystem_id), name=item.subsystem_name or ""))
+            for item in found
+        ]
 
     async def make(self, wish: SubsystemInputs) -> None:
         """Add it."""

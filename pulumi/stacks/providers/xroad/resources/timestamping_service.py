@@ -3,6 +3,7 @@
 # ruff: noqa: ARG002  (methods answer one interface; not each kind needs all of it)
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import ClassVar
 
@@ -73,6 +74,12 @@ class TimestampingServiceKind(Kind[TimestampingServiceInputs]):
             return None
         found = wish.model_copy(update={"cost": chosen.cost_type, "alone": len(present) == 1})
         return Found(found, {"certificate_hash": _digest(chosen), "service": chosen.id})
+
+    async def existing(self, servers: list[str]) -> list[Found[TimestampingServiceInputs]]:
+        """By address. The API tells the digest of a certificate, not whose host has it."""
+        urls = sorted({item.url for item in await self.servers.central.timestamping_services()})
+        found = await asyncio.gather(*(self.find(self.named(url)) for url in urls))
+        return [item for item in found if item]
 
     async def make(self, wish: TimestampingServiceInputs) -> None:
         """Approve it."""
