@@ -14,7 +14,7 @@ from operate.failure import ExitCode, Failure
 from operate.reporting import Report
 from operate.run import Run
 from operate.workspace import Workspace
-from stacks.providers.xroad.resources.access_right import AccessRightInputs
+from stacks.providers.xroad.resources.access_rights import AccessRightsInputs
 from stacks.providers.xroad.resources.client import ClientInputs
 from stacks.providers.xroad.resources.member import MemberInputs
 
@@ -38,8 +38,8 @@ def state(estate: Estate, *more: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def right(provider: str, holder: str, *services: str) -> dict[str, Any]:
-    inputs = {"provider": provider, "holder": holder, "services": sorted(services)}
-    return {"type": AccessRightInputs.token(), "id": f"ss/{provider}/{holder}", "inputs": inputs}
+    inputs = {"provider": provider, "rights": {holder: sorted(services)}}
+    return {"type": AccessRightsInputs.token(), "id": f"ss/{provider}", "inputs": inputs}
 
 
 def test_nothing_changes(run: Run) -> None:

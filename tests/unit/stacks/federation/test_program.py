@@ -86,14 +86,14 @@ def test_the_whole_lab_is_declared(lab: Estate, declared: Callable[[Estate], Rec
     assert found["CentralServer"] == found["CertificationService"] == found["ManagementProvider"] == 1
 
 
-def test_the_portal_may_read_birth_records(lab: Estate, declared: Callable[[Estate], Recorded]) -> None:
+def test_the_portal_may_read_pay_statements(lab: Estate, declared: Callable[[Estate], Recorded]) -> None:
     """The right lies at the provider's server and names exactly the declared service."""
-    name = "ss-civil-registry/BJ-LAB:GOV:CIVILREG:REGISTRY/rights"
+    name = "ss-payroll/BJ-LAB:GOV:PAYROLL:REGISTRY/rights"
 
     assert declared(lab)["AccessRights", name] == {
-        "server": "ss-civil-registry",
-        "provider": "BJ-LAB:GOV:CIVILREG:REGISTRY",
-        "rights": {"BJ-LAB:GOV:DIGITAL:PORTAL": ["birth-records"]},
+        "server": "ss-payroll",
+        "provider": "BJ-LAB:GOV:PAYROLL:REGISTRY",
+        "rights": {"BJ-LAB:GOV:DIGITAL:PORTAL": ["pay-statements"]},
     }
 
 

@@ -55,6 +55,10 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
         """From the name of the declaration."""
         return CertificationServiceInputs(name=key)
 
+    def identity(self, found: Found[CertificationServiceInputs]) -> str:
+        """The certificate: what the API calls an authority isn't what its declaration is called."""
+        return str(found.facts["certificate_hash"])
+
     async def check(self, subject: Subject, inputs: Properties) -> Checked:
         """Validate a declaration, and fill in the certificate as it is now: a successor's is a difference."""
         checked = await super().check(subject, inputs)

@@ -69,6 +69,10 @@ class Kind(ABC, Generic[Wish]):
     def key(self, wish: Wish) -> str:
         """The natural key, unique among resources of this kind."""
 
+    def identity(self, found: Found[Wish]) -> str:
+        """What tells a resource from others of its kind, whoever made it."""
+        return self.key(found.inputs)
+
     @abstractmethod
     def named(self, key: str) -> Wish:
         """A declaration with this natural key, as far as the key tells. ValueError if it isn't one."""
