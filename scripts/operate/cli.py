@@ -156,18 +156,18 @@ def stack(
     as_json: Json = False,
 ) -> None:
     """Preview, apply, refresh or destroy one Pulumi program of a site."""
-    from operate import pulumi_stack
+    from operate import programs
 
     report = Report(as_json=as_json)
     with command_line.reported(report, interrupted="The same command goes on from here."):
         workspace = open_workspace(site, lab)
         require_raised(workspace)
-        pulumi_stack.require_known(program)
+        programs.require_known(program)
         with exclusive(workspace.lock_file, f"scripts/smartgouv stack {site} {program} {action}") as lock:
             run = Run(workspace, workspace.load(), report, lock, allow_prune=allow_prune)
             started = time.monotonic()
             with report.working(f"{program} {action}"):
-                outcome = getattr(pulumi_stack, action.value)(run, program)
+                outcome = getattr(programs, action.value)(run, program)
         report.done(action.value, time.monotonic() - started, outcome.text)
         report.document({"program": program, "action": action.value, "changed": outcome.changed})
 

@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from estate.load import SITES
-from operate import approvals
+from operate import approvals, pulumi_stack
 from operate.approvals import Approved
 from operate.failure import ExitCode, Failure
-from operate.run import Run
+from operate.run import Outcome, Run
 from stacks.federation import FederationArgs, arguments
-from stacks.federation.access import AccessChange, access_changes, recorded_rights
+from stacks.federation.access import AccessChange, access_changes, existing_rights, recorded_rights, without
 from stacks.federation.membership import declared_objects, departures, recorded_objects
+from stacks.providers.serving import ProviderError
+from stacks.providers.xroad.central import ManagementRequest
+from stacks.providers.xroad.drift import Deviation, Drift, drift, recorded
+from stacks.providers.xroad.existing import Existing, existing
+from stacks.providers.xroad.pruning import prune
+from stacks.providers.xroad.resources.access_rights import AccessRightsInputs
+from stacks.providers.xroad.servers import Servers
 
 PROGRAM = "federation"
 
 
 @dataclass(frozen=True)
+class Look:
+    """What the servers hold, and how that differs from what the last apply left."""
+
+    existing: Existing
+    drift: Drift
+
+
+@dataclass(frozen=True)
 class Meaning:
-    """What would change, compared with the last apply."""
+    """What an apply would change for those who take part."""
 
     args: FederationArgs
     access: tuple[AccessChange, ...]
     departures: tuple[str, ...]
+    undeclared: tuple[AccessChange, ...] = ()
+    """Rights that somebody gave by hand. They are among the losses where pruning is allowed."""
+    look: Look | None = None
+    """None where the servers couldn't be asked: then this is about what is recorded."""
+    adopts: bool = False
+    """Nothing is recorded: what exists and is declared is taken over."""
 
     @property
     def removals(self) -> list[str]:
@@ -33,41 +55,193 @@ class Meaning:
         leaving = (f"{text} leaves" for text in self.departures)
         return [*leaving, *(str(change) for change in self.access if not change.gains)]
 
+    @property
+    def mends(self) -> list[Deviation]:
+        """What was changed or removed by hand and is brought back.
+
+        Rights of a provider who was given more by hand stay as they are until pruning is allowed: bringing
+        them back takes some away.
+        """
+        more = {change.provider for change in self.undeclared}
+        return [
+            item
+            for item in (self.look.drift.deviations if self.look else ())
+            if item.urn and not (item.kind == AccessRightsInputs.kind and item.key.partition("/")[2] in more)
+        ]
+
     def lines(self) -> list[str]:
         """For auditors."""
-        return [*(f"leaves  {text}" for text in self.departures), *(f"access  {item}" for item in self.access)]
+        return [
+            *(f"leaves  {text}" for text in self.departures),
+            *(f"access  {item}" for item in self.access),
+            # Rights are told one by one.
+            *(
+                f"mended  {item.what} by hand: {item}"
+                for item in self.mends
+                if item.kind != AccessRightsInputs.kind
+            ),
+        ]
+
+    def warnings(self) -> list[str]:
+        """What an apply leaves as it is, though nobody declared it."""
+        added = [
+            item
+            for item in (self.look.drift.deviations if self.look and not self.adopts else ())
+            if item.what == "added" and item.kind != AccessRightsInputs.kind
+        ]
+        return [
+            *(f"undeclared: {str(item).replace(' gains ', ' may call ', 1)}" for item in self.undeclared),
+            *(f"undeclared: {item}" for item in added),
+            *(f"nobody declared {_request(item)}" for item in (self.look.drift.waiting if self.look else ())),
+        ]
 
     def document(self) -> dict[str, Any]:
         """For programs."""
         return {
-            "access": [
-                {
-                    "change": "gains" if item.gains else "loses",
-                    "holder": item.holder,
-                    "provider": item.provider,
-                    "service": item.service,
-                }
-                for item in self.access
-            ],
+            "access": [_document(item) for item in self.access],
             "departures": list(self.departures),
+            "mended": [str(item) for item in self.mends],
+            "undeclared": [_document(item) for item in self.undeclared],
+            "warnings": self.warnings(),
         }
 
 
+@dataclass(frozen=True)
+class ByHand:
+    """What was done by hand since the last apply."""
+
+    access: tuple[AccessChange, ...]
+    deviations: tuple[Deviation, ...]
+    """Other than of access rights."""
+    waiting: tuple[str, ...]
+    unreachable: Mapping[str, str]
+
+    @property
+    def lines(self) -> list[str]:
+        """For people: one thing each."""
+        return [
+            *(f"access   {item}" for item in self.access),
+            *(f"{item.what:<8} {item}" for item in self.deviations),
+            *(f"waiting  {item}" for item in self.waiting),
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "access": [_document(item) for item in self.access],
+            "deviations": [
+                {
+                    "what": item.what,
+                    "kind": item.kind,
+                    "key": item.key,
+                    "fields": {
+                        name: {"applied": then, "now": now} for name, (then, now) in item.fields.items()
+                    },
+                }
+                for item in self.deviations
+            ],
+            "waiting": list(self.waiting),
+            "unreachable": dict(self.unreachable),
+        }
+
+
+def by_hand(run: Run, resources: Iterable[Mapping[str, Any]]) -> ByHand:
+    """Compare what the servers hold with what the last apply left. Failure if the central one can't be."""
+    args, resources = arguments(run.estate), list(resources)
+    if not resources:
+        raise Failure(
+            "no apply has left anything to compare with",
+            next_step=f"{run.workspace.apply_command} --stage {PROGRAM}",
+        )
+    seen = look(run, args, resources)
+    if seen is None:
+        raise Failure(
+            "the central server can't be asked",
+            next_step=f"{run.workspace.apply_command} --stage exchange   # starts it and makes its API key",
+        )
+    return ByHand(
+        tuple(access_changes(recorded_rights(resources), existing_rights(seen.existing, resources))),
+        tuple(item for item in seen.drift.deviations if item.kind != AccessRightsInputs.kind),
+        tuple(_request(item) for item in seen.drift.waiting),
+        seen.existing.unreachable,
+    )
+
+
+def preview(run: Run) -> Outcome:
+    """What `up` would do, and what that means."""
+    found = meaning(run, pulumi_stack.recorded(run, PROGRAM))
+    tell(run, found)
+    outcome = pulumi_stack.preview(run, PROGRAM)
+    return _with(outcome, len(found.mends), "changed by hand") if found.mends else outcome
+
+
+def up(run: Run) -> Outcome:
+    """Bring the federation to what is declared. Failure, before anything is touched, without the agreement.
+
+    What is declared and was changed by hand is brought back. What was added by hand goes if pruning is allowed.
+    """
+    found = meaning(run, pulumi_stack.recorded(run, PROGRAM))
+    tell(run, found)
+    approved = require_agreement(run, found)
+    targets = [item.urn for item in found.mends]
+    if targets:
+        pulumi_stack.refresh(run, PROGRAM, targets)
+    outcome = pulumi_stack.up(run, PROGRAM)
+    if run.allow_prune:
+        outcome = _pruned(run, outcome)
+    return replace(outcome, facts={"approved": approved.document()} if approved else {})
+
+
 def meaning(run: Run, resources: Iterable[Mapping[str, Any]]) -> Meaning:
-    """Compare what is declared with an exported state's resources."""
-    args = arguments(run.estate)
-    recorded = list(resources)
+    """Compare what is declared with what the servers hold, or with what is recorded if they can't be asked."""
+    args, resources = arguments(run.estate), list(resources)
+    seen = look(run, args, resources)
+    declared, known = args.access_rights(), recorded_rights(resources)
+    present = known if seen is None else existing_rights(seen.existing, resources)
+    # A provider's rights are one resource: where it changes, what was given by hand goes with the rest.
+    touched = {provider for provider, _ in (*without(declared, known), *without(known, declared))}
+    left = {
+        key: services
+        for key, services in without(without(present, known), declared).items()
+        if not run.allow_prune and key[0] not in touched
+    }
     return Meaning(
         args,
-        tuple(access_changes(recorded_rights(recorded), args.access_rights())),
-        tuple(departures(recorded_objects(recorded), declared_objects(args))),
+        tuple(access_changes(without(present, left), declared)),
+        tuple(departures(recorded_objects(resources), declared_objects(args))),
+        tuple(access_changes({}, left)),
+        seen,
+        adopts=not resources,
     )
+
+
+def look(run: Run, args: FederationArgs, resources: Iterable[Mapping[str, Any]]) -> Look | None:
+    """Ask every server what it holds, with GET requests alone. None, and a warning, if that isn't possible."""
+
+    async def ask() -> Look:
+        servers = Servers(args.settings)
+        try:
+            held = await existing(servers)
+            return Look(held, await drift(servers, held, recorded(resources)))
+        finally:
+            await servers.close()
+
+    try:
+        seen = asyncio.run(ask())
+    except ProviderError as error:
+        run.report.warning(f"what the servers hold isn't known, only what was applied last: {error}")
+        return None
+    for server, reason in seen.existing.unreachable.items():
+        run.report.warning(f"what '{server}' holds isn't known, only what was applied last: {reason}")
+    return seen
 
 
 def tell(run: Run, found: Meaning) -> None:
     """Say it, to people and programs."""
     for line in found.lines():
         run.report.line(line)
+    for warning in found.warnings():
+        run.report.warning(warning)
     run.measured[PROGRAM] = found.document()
 
 
@@ -105,3 +279,42 @@ def propose(run: Run, found: Meaning) -> Path:
 def site_folder(run: Run) -> Path:
     """Where the site's data lies."""
     return SITES / run.workspace.site
+
+
+def _pruned(run: Run, outcome: Outcome) -> Outcome:
+    """Remove what nobody declared: what is there and not in the state, now that all that is declared is."""
+    args, resources = arguments(run.estate), pulumi_stack.recorded(run, PROGRAM)
+    seen = look(run, args, resources)
+    if seen is None:
+        return outcome
+
+    async def remove() -> list[str]:
+        servers = Servers(args.settings)
+        try:
+            return [item async for item in prune(servers, seen.existing, seen.drift)]
+        finally:
+            await servers.close()
+
+    removed = asyncio.run(remove())
+    for item in removed:
+        run.report.change(f"{item}: pruned")
+    return _with(outcome, len(removed), "pruned") if removed else outcome
+
+
+def _with(outcome: Outcome, count: int, what: str) -> Outcome:
+    return replace(outcome, text=f"{outcome.text}, {count} {what}", changed=outcome.changed + count)
+
+
+def _request(item: ManagementRequest) -> str:
+    """A request for registration that waits for an approval, in words."""
+    subject = f" of {item.client_id}" if item.client_id else ""
+    return f"request {item.id}: {item.type}{subject} at {item.security_server_id}"
+
+
+def _document(change: AccessChange) -> dict[str, str]:
+    return {
+        "change": "gains" if change.gains else "loses",
+        "holder": change.holder,
+        "provider": change.provider,
+        "service": change.service,
+    }

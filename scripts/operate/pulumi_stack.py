@@ -6,7 +6,7 @@ States lie in the workspace, secrets in them are encrypted with a passphrase fro
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +68,16 @@ def preview(run: Run, name: str) -> Outcome:
 
 
 def up(run: Run, name: str) -> Outcome:
-    """Make what the program describes. Failure, before anything is touched, where agreement is needed first."""
-    facts: dict[str, Any] = {}
-    counts = _operate(run, name, "up", changing=True, facts=facts)
+    """Make what the program describes."""
+    counts = _operate(run, name, "up", changing=True)
     if not _changed(counts):
         run.settled.add(name)
-    return Outcome(f"{name}: {_text(counts)}", _changed(counts), facts=facts)
+    return Outcome(f"{name}: {_text(counts)}", _changed(counts))
 
 
-def refresh(run: Run, name: str) -> Outcome:
-    """Read what exists into the state, so that the next preview shows drift."""
-    counts = _operate(run, name, "refresh", changing=False)
+def refresh(run: Run, name: str, targets: Sequence[str] = ()) -> Outcome:
+    """Read what exists into the state, so that the next preview shows drift. `targets`: of these URNs alone."""
+    counts = _operate(run, name, "refresh", changing=False, targets=targets)
     return Outcome(f"{name}: {_text(counts)}", _changed(counts))
 
 
@@ -89,8 +88,11 @@ def destroy(run: Run, name: str) -> Outcome:
 
 
 def recorded(run: Run, name: str) -> list[Mapping[str, Any]]:
-    """The resources of the program's state, as the engine exports them."""
-    return _resources(_stack(run, name))
+    """The resources of the program's state, as the engine exports them.
+
+    Afterwards this process has the environment in which providers find secrets and certificates.
+    """
+    return list((_stack(run, name).export_stack().deployment or {}).get("resources") or ())
 
 
 def prove_settled(run: Run, name: str) -> str:
@@ -118,7 +120,7 @@ def require_known(name: str) -> None:
 
 
 def _operate(
-    run: Run, name: str, operation: str, *, changing: bool, facts: dict[str, Any] | None = None
+    run: Run, name: str, operation: str, *, changing: bool, targets: Sequence[str] = ()
 ) -> Mapping[str, int]:
     require_known(name)
     run.workspace.secrets.require(run.estate, run.workspace.generate_command)
@@ -127,10 +129,12 @@ def _operate(
         stack = _stack(run, name)
         if operation != "preview":
             _recover(stack, run.workspace)
-        if name == "federation" and operation in ("preview", "up"):
-            _agree(run, stack, {} if facts is None else facts, applying=operation == "up")
         getattr(stack, operation)(
-            on_event=listener.hear, color="never", suppress_outputs=True, **_options(operation)
+            on_event=listener.hear,
+            color="never",
+            suppress_outputs=True,
+            **_options(operation),
+            **({"target": list(targets)} if targets else {}),
         )
     except automation.CommandError as error:
         details = "\n".join(listener.errors) or _last_lines(str(error))
@@ -146,20 +150,6 @@ def _operate(
 def _options(operation: str) -> dict[str, Any]:
     # A preview's plan and an up's outputs may hold secrets: nothing of either is shown.
     return {"show_secrets": False} if operation in ("up", "refresh", "destroy") else {}
-
-
-def _agree(run: Run, stack: automation.Stack, facts: dict[str, Any], *, applying: bool) -> None:
-    """Say who gains and who loses what, which auditors ask first; an apply needs the agreement to it."""
-    from operate import federation
-
-    found = federation.meaning(run, _resources(stack))
-    federation.tell(run, found)
-    if applying and (approved := federation.require_agreement(run, found)):
-        facts["approved"] = approved.document()
-
-
-def _resources(stack: automation.Stack) -> list[Mapping[str, Any]]:
-    return list((stack.export_stack().deployment or {}).get("resources") or ())
 
 
 def _program(run: Run, name: str) -> Callable[[], None]:

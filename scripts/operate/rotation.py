@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from estate import Estate
 from estate.site import Environment
 from estate.trust import INFRASTRUCTURE_TLS, TRUST_SERVICES
-from operate import certification, clients, overlay, pulumi_stack, stages
+from operate import certification, clients, overlay, programs, stages
 from operate.failure import ExitCode, Failure
 from operate.files import write_atomically
 from operate.ledger import origin
@@ -154,7 +154,7 @@ def _responder(run: Run) -> int:
 def _time_stamping(run: Run) -> int:
     """The authorities first, then the central server, which knows them by their certificates."""
     changed = _playbook("rotate_time_stamping")(run)
-    return changed + pulumi_stack.up(run, "federation").changed
+    return changed + programs.up(run, "federation").changed
 
 
 def _replace(run: Run, authority: str, *, revoke: bool = False) -> int:

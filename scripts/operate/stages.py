@@ -258,9 +258,9 @@ def _verify(run: Run) -> Outcome:
 
 
 def _stack(name: str, run: Run, *, dry: bool) -> Outcome:
-    from operate import pulumi_stack
+    from operate import programs
 
-    return pulumi_stack.preview(run, name) if dry else pulumi_stack.up(run, name)
+    return programs.preview(run, name) if dry else programs.up(run, name)
 
 
 def _platform(run: Run, *, dry: bool) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from stacks.providers.xroad.existing import Existing
 from stacks.providers.xroad.resources.access_rights import AccessRightsInputs
 
 Rights = Mapping[tuple[str, str], frozenset[str]]
@@ -52,6 +53,29 @@ def recorded_rights(resources: Iterable[Mapping[str, Any]]) -> dict[tuple[str, s
             for holder, grants in resource["inputs"]["rights"].items():
                 found[provider, holder] = found.get((provider, holder), frozenset()) | frozenset(grants)
     return found
+
+
+def existing_rights(
+    existing: Existing, resources: Iterable[Mapping[str, Any]]
+) -> dict[tuple[str, str], frozenset[str]]:
+    """Rights that the servers hold; of servers that couldn't be asked, those of an exported state."""
+    unasked = [
+        resource
+        for resource in resources
+        if (resource.get("inputs") or {}).get("server") in existing.unreachable
+    ]
+    found = recorded_rights(unasked)
+    for item in existing.resources.get(AccessRightsInputs.kind, {}).values():
+        for holder, grants in item.inputs.rights.items():
+            key = item.inputs.provider, holder
+            found[key] = found.get(key, frozenset()) | frozenset(grants)
+    return found
+
+
+def without(rights: Rights, others: Rights) -> dict[tuple[str, str], frozenset[str]]:
+    """Those of the first that aren't among the second."""
+    left = {key: services - others.get(key, frozenset()) for key, services in rights.items()}
+    return {key: services for key, services in left.items() if services}
 
 
 def _holder(identifier: str) -> str:

@@ -1,6 +1,6 @@
 """Runs one operation of the federation program through the Automation API and prints what it did.
 
-    python -m federation_rig.drive up|preview|refresh|destroy|recover|export FOLDER
+    python -m federation_rig.drive up|preview|refresh|destroy|recover|export FOLDER [URN…]
 
 The folder holds `arguments.json` and everything that the engine writes; `stack.prepared` makes the
 environment.
@@ -21,7 +21,7 @@ from stacks.federation.program import declare
 
 def main() -> None:
     """Run the operation; the last line of output is JSON."""
-    operation, folder = sys.argv[1], Path(sys.argv[2])
+    operation, folder, targets = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
     args = FederationArgs.model_validate_json((folder / "arguments.json").read_text(encoding="utf-8"))
     for name in ("state", "home", "work"):
         (folder / name).mkdir(exist_ok=True)
@@ -55,7 +55,11 @@ def main() -> None:
         if event.summary_event is not None:
             counts.update({str(key): value for key, value in event.summary_event.resource_changes.items()})
 
-    getattr(stack, operation)(on_event=hear, on_output=lambda line: print(line, file=sys.stderr))
+    getattr(stack, operation)(
+        on_event=hear,
+        on_output=lambda line: print(line, file=sys.stderr),
+        **({"target": targets} if targets else {}),
+    )
     print(json.dumps(counts))
 
 

@@ -57,10 +57,10 @@ class Stack:
         self.folder.mkdir(exist_ok=True)
         (self.folder / "arguments.json").write_text(args.model_dump_json(), encoding="utf-8")
 
-    def start(self, operation: str) -> subprocess.Popen[str]:
-        """Start an operation in a process group of its own."""
+    def start(self, operation: str, *targets: str) -> subprocess.Popen[str]:
+        """Start an operation, of the resources with these URNs or of all, in a process group of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "federation_rig.drive", operation, str(self.folder)],
+            [sys.executable, "-m", "federation_rig.drive", operation, str(self.folder), *targets],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -68,10 +68,10 @@ class Stack:
             start_new_session=True,
         )
 
-    def run(self, operation: str) -> Any:
+    def run(self, operation: str, *targets: str) -> Any:
         """Run an operation to its end; its count of changes by kind."""
         self.simulation.requests.write_text("", encoding="utf-8")
-        process = self.start(operation)
+        process = self.start(operation, *targets)
         output, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
         return json.loads(output.strip().splitlines()[-1]) if output.strip() else None
