@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 
-from estate.federation import Distribution, OperatingSystem, Subsystem, SubsystemId
+from estate.federation import Distribution, OperatingSystem
+from estate.federation_rules import FEDERATION_RULES, known
 from estate.hardware import Server, Switch, SwitchTier
 from estate.host import KUBERNETES_ROLES, Host, Role
 from estate.model import Estate
 from estate.network import LISTENERS, Endpoint, Flow
-from estate.problems import Finding, Location
+from estate.problems import Finding, Location, repeated
 from estate.site import Environment
 from estate.trust import IssuingAuthority, RootAuthority
 
@@ -29,23 +30,15 @@ def check(estate: Estate) -> list[Finding]:
     return [finding for rule in RULES for finding in rule(estate)]
 
 
-def _repeated(keys: Iterable[tuple[Hashable, Location]], say: Callable[[Hashable], str]) -> Iterator[Finding]:
-    seen: set[Hashable] = set()
-    for key, location in keys:
-        if key in seen:
-            yield Finding(location, say(key))
-        seen.add(key)
-
-
 def names_are_unique(estate: Estate) -> Iterator[Finding]:
     """Nothing of one kind shares a name; racks, feeds, servers and switches share one name space."""
     for kind in ("zones", "flows", "hosts", "sectors", "protections"):
         items = getattr(estate, kind)
-        yield from _repeated(
+        yield from repeated(
             ((item.name, (kind, index, "name")) for index, item in enumerate(items)),
             lambda name, kind=kind: f"two {kind} are called '{name}'",  # type: ignore[misc]
         )
-    yield from _repeated(
+    yield from repeated(
         (
             (item.name, (kind, index, "name"))
             for kind in ("data_centres", "servers", "switches")
@@ -53,7 +46,7 @@ def names_are_unique(estate: Estate) -> Iterator[Finding]:
         ),
         lambda name: f"two pieces of hardware are called '{name}'",
     )
-    yield from _repeated(
+    yield from repeated(
         (
             (rack.name, ("data_centres", d, "racks", r, "name"))
             for d, centre in enumerate(estate.data_centres)
@@ -61,7 +54,7 @@ def names_are_unique(estate: Estate) -> Iterator[Finding]:
         ),
         lambda name: f"two racks are called '{name}'",
     )
-    yield from _repeated(
+    yield from repeated(
         (
             (database.name, ("postgresql", "databases", index, "name"))
             for index, database in enumerate(estate.postgresql.databases)
@@ -80,7 +73,7 @@ def addresses_are_unique(estate: Estate) -> Iterator[Finding]:
     used.extend(
         (s.management_address, ("switches", i, "management_address")) for i, s in enumerate(estate.switches)
     )
-    yield from _repeated(used, lambda address: f"address {address} is used twice")
+    yield from repeated(used, lambda address: f"address {address} is used twice")
     gateways = {zone.gateway: zone.name for zone in estate.zones}
     for index, host in enumerate(estate.hosts):
         if not host.has(Role.ROUTER) and host.address in gateways:
@@ -326,7 +319,7 @@ def links_join_ports_once(estate: Estate) -> Iterator[Finding]:
         tiers = {switches[end.device].tier for end in (link.a, link.b) if end.device in switches}
         if tiers == {SwitchTier.SPINE} or (SwitchTier.SPINE in tiers and len(tiers) == 1):
             yield Finding(("links", index), "a spine is joined to leaves only (RFC 7938 section 3.2)")
-    yield from _repeated(ends, lambda key: f"port {key} has two cables")
+    yield from repeated(ends, lambda key: f"port {key} has two cables")
 
 
 def flows_are_allowed(estate: Estate) -> Iterator[Finding]:
@@ -415,11 +408,11 @@ def federation_is_consistent(estate: Estate) -> Iterator[Finding]:
     servers = {server.host for server in federation.security_servers}
     sectors = {sector.name for sector in estate.sectors}
     exchange = {host.name for host in estate.hosts_with(Role.SECURITY_SERVER)}
-    yield from _repeated(
+    yield from repeated(
         (((m.member_class, m.code), (*at, "members", i, "code")) for i, m in enumerate(federation.members)),
         lambda key: f"two members are {key}",
     )
-    yield from _repeated(
+    yield from repeated(
         (((s.owner, s.code), (*at, "security_servers", i)) for i, s in enumerate(federation.security_servers)),
         lambda key: f"two security servers are {key}",
     )
@@ -428,18 +421,19 @@ def federation_is_consistent(estate: Estate) -> Iterator[Finding]:
             yield Finding(
                 (*at, "members", m, "member_class"), f"member class '{member.member_class}' doesn't exist"
             )
-        yield from _repeated(
+        yield from repeated(
             ((s.code, (*at, "members", m, "subsystems", i)) for i, s in enumerate(member.subsystems)),
             lambda code, m=member: f"member '{m.code}' has two subsystems '{code}'",  # type: ignore[misc]
         )
         for s, subsystem in enumerate(member.subsystems):
             where = (*at, "members", m, "subsystems", s)
-            if subsystem.security_server not in servers:
-                yield Finding(
-                    (*where, "security_server"),
-                    f"subsystem '{subsystem.code}' is on '{subsystem.security_server}', "
-                    "which isn't a security server of the federation",
-                )
+            for host in subsystem.security_servers:
+                if host not in servers:
+                    yield Finding(
+                        (*where, "security_server"),
+                        f"subsystem '{subsystem.code}' is on '{host}', "
+                        "which isn't a security server of the federation",
+                    )
             for v, service in enumerate(subsystem.services):
                 if service.sector not in sectors:
                     yield Finding(
@@ -457,65 +451,17 @@ def federation_is_consistent(estate: Estate) -> Iterator[Finding]:
     if federation.central_server not in {h.name for h in estate.hosts_with(Role.CENTRAL_SERVER)}:
         yield Finding((*at, "central_server"), f"'{federation.central_server}' isn't a central server")
     subsystems = federation.subsystems()
-    yield from _known(subsystems, federation.management.provider, (*at, "management", "provider"))
+    yield from known(subsystems, federation.management.provider, (*at, "management", "provider"))
     if federation.management.security_server not in servers:
         yield Finding(
             (*at, "management", "security_server"),
             f"'{federation.management.security_server}' isn't a security server of the federation",
         )
-    yield from _known(subsystems, estate.portal.client, ("portal", "client"))
+    yield from known(subsystems, estate.portal.client, ("portal", "client"))
     if federation.configuration_lifetime < 2 * federation.configuration_interval:
         yield Finding(
             (*at, "configuration_lifetime"),
             "a configuration must outlive two intervals, or one missed generation stops the exchange",
-        )
-
-
-def _known(subsystems: dict[SubsystemId, Subsystem], text: str, location: Location) -> Iterator[Finding]:
-    if SubsystemId.parse(text) not in subsystems:
-        yield Finding(location, f"subsystem '{text}' doesn't exist")
-
-
-def access_rights_lead_somewhere(estate: Estate) -> Iterator[Finding]:
-    """A right is given once, to a subsystem that exists, for services that somebody offers."""
-    subsystems = estate.federation.subsystems()
-    given: list[tuple[Hashable, Location]] = []
-    for index, right in enumerate(estate.federation.access_rights):
-        location: Location = ("federation", "access_rights", index)
-        yield from _known(subsystems, right.client, (*location, "client"))
-        provider = subsystems.get(SubsystemId.parse(right.provider))
-        if provider is None:
-            yield Finding((*location, "provider"), f"subsystem '{right.provider}' doesn't exist")
-            continue
-        offered = {service.code for service in provider.services}
-        for s, code in enumerate(right.services):
-            given.append(((right.client, right.provider, code), (*location, "services", s)))
-            if code not in offered:
-                yield Finding(
-                    (*location, "services", s),
-                    f"access right to service '{code}', which '{right.provider}' doesn't offer",
-                )
-    yield from _repeated(given, lambda key: f"the right {key} is given twice")
-
-
-def approvals_can_be_given(estate: Estate) -> Iterator[Finding]:
-    """There are enough approvers, and each signs with a key that no other has."""
-    policy = estate.federation.approvals
-    if policy is None:
-        return
-    location: Location = ("federation", "approvals")
-    if policy.required > len(policy.approvers):
-        yield Finding(
-            (*location, "required"),
-            f"{policy.required} approvals are required of {len(policy.approvers)} approvers",
-        )
-    for fact in ("name", "key"):
-        yield from _repeated(
-            (
-                (getattr(approver, fact), (*location, "approvers", index, fact))
-                for index, approver in enumerate(policy.approvers)
-            ),
-            lambda value, fact=fact: f"two approvers have the {fact} '{value}'",  # type: ignore[misc]
         )
 
 
@@ -552,7 +498,7 @@ def platform_is_consistent(estate: Estate) -> Iterator[Finding]:
             yield Finding(
                 ("sectors", index, "node_port"), f"port {sector.node_port} isn't among the sectors' ports"
             )
-    yield from _repeated(ports, lambda port: f"node port {port} is used twice")
+    yield from repeated(ports, lambda port: f"node port {port} is used twice")
     if estate.portal.database not in databases:
         yield Finding(("portal", "database"), f"database '{estate.portal.database}' doesn't exist")
     if estate.portal.node_port not in LISTENERS[Endpoint.PORTAL_NODE_PORT].ports:
@@ -612,7 +558,7 @@ def shares_open_the_root(estate: Estate) -> Iterator[Finding]:
         yield Finding(
             (*at, "threshold"), f"{ceremony.threshold} of {len(ceremony.custodians)} shares can't be brought"
         )
-    yield from _repeated(
+    yield from repeated(
         ((name.casefold(), (*at, "custodians", index)) for index, name in enumerate(ceremony.custodians)),
         lambda name: f"custodian '{name}' would keep two shares",
     )
@@ -623,7 +569,7 @@ def authorities_have_their_own_names(estate: Estate) -> Iterator[Finding]:
     names = {"root": estate.trust.root.common_name}
     names |= {short: certified.common_name for short, certified in estate.trust.certified.items()}
     fields = dict.fromkeys(estate.trust.kubernetes.names, "kubernetes")
-    yield from _repeated(
+    yield from repeated(
         (
             (name, ("trust", fields.get(short, short.replace("-", "_")), "common_name"))
             for short, name in names.items()
@@ -695,8 +641,7 @@ RULES: tuple[Rule, ...] = (
     flows_are_allowed,
     hosts_reach_what_all_need,
     federation_is_consistent,
-    access_rights_lead_somewhere,
-    approvals_can_be_given,
+    *FEDERATION_RULES,
     exchange_software_is_supported,
     platform_is_consistent,
     certificates_are_recorded,

@@ -11,7 +11,9 @@ from typing import NamedTuple
 from pydantic import Field
 
 from estate.approval import Approvals
-from estate.types import DomainName, IdentifierCode, Model, Name, Seconds, Version
+from estate.endpoints import ServiceEndpoint
+from estate.groups import Group, SubsystemText
+from estate.types import Certificate, DomainName, IdentifierCode, Model, Name, Seconds, Version
 
 
 class Distribution(StrEnum):
@@ -63,6 +65,14 @@ class Service(Model):
     code: IdentifierCode
     type: ServiceType = ServiceType.REST
     sector: Name
+    url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+(/\S*)?$", max_length=255)
+    """Where it is, if it isn't where the sector system is."""
+    timeout: Seconds = Field(default=60, le=1000)
+    """How long the security server waits for an answer."""
+    verify_tls: bool = True
+    """Whether the certificate of an HTTPS service is verified."""
+    endpoints: tuple[ServiceEndpoint, ...] = ()
+    """What a right can be narrowed to."""
 
 
 class Subsystem(Model):
@@ -70,10 +80,19 @@ class Subsystem(Model):
 
     code: IdentifierCode
     name: str = Field(min_length=1)
-    security_server: Name
-    """The host that represents it."""
+    security_server: Name | tuple[Name, ...]
+    """The host that represents it; several, if messages shall go on when one fails. All offer the same."""
     connection: Connection = Connection.HTTPS
+    certificates: tuple[Certificate, ...] = ()
+    """What its information systems show to their security server (PEM), for connection HTTPS."""
     services: tuple[Service, ...] = ()
+    local_groups: tuple[Group, ...] = ()
+    """Groups that rights to its own services can be given to."""
+
+    @property
+    def security_servers(self) -> tuple[Name, ...]:
+        """The hosts that represent it."""
+        return (self.security_server,) if isinstance(self.security_server, str) else self.security_server
 
 
 class Member(Model):
@@ -113,12 +132,19 @@ class SubsystemId(NamedTuple):
         return "/".join(self)
 
 
-class AccessRight(Model):
-    """Permission for a client subsystem to call services of a provider subsystem."""
+GLOBAL_GROUP, LOCAL_GROUP = "global-group/", "local-group/"
+"""How a right's client begins if it is a group."""
 
-    client: str = Field(pattern=r"^[^/]+/[^/]+/[^/]+$")
-    provider: str = Field(pattern=r"^[^/]+/[^/]+/[^/]+$")
+
+class AccessRight(Model):
+    """Permission for a client subsystem, or a group of them, to call services of a provider subsystem."""
+
+    client: str = Field(pattern=r"^([^/]+/[^/]+/[^/]+|(global|local)-group/[^/]+)$")
+    """`CLASS/MEMBER/SUBSYSTEM`, `global-group/CODE`, or `local-group/CODE` of the provider."""
+    provider: SubsystemText
     services: tuple[IdentifierCode, ...] = Field(min_length=1)
+    endpoints: tuple[ServiceEndpoint, ...] = ()
+    """Narrows the right to these endpoints of its one service."""
     reason: str = Field(min_length=1)
     """The legal or administrative ground, for auditors."""
 
@@ -126,8 +152,19 @@ class AccessRight(Model):
 class Management(Model):
     """Which subsystem offers the central server's management services, and where."""
 
-    provider: str = Field(pattern=r"^[^/]+/[^/]+/[^/]+$")
+    provider: SubsystemText
     security_server: Name
+
+
+class ConfigurationParts(Model):
+    """Optional parts of the global configuration. One that isn't set isn't uploaded; none can be taken back."""
+
+    monitoring_client: SubsystemText | None = None
+    """Who may ask every security server for its environmental monitoring data."""
+    ocsp_fetch_interval: Seconds | None = None
+    """How often security servers ask for their certificates' status (X-Road: 1200 s)."""
+    verify_next_update: bool | None = None
+    """Whether an OCSP answer is refused after its `nextUpdate` (X-Road: yes)."""
 
 
 class PackageRepository(Model):
@@ -155,6 +192,8 @@ class Federation(Model):
     members: tuple[Member, ...] = Field(min_length=1)
     security_servers: tuple[SecurityServer, ...] = Field(min_length=1)
     access_rights: tuple[AccessRight, ...] = ()
+    global_groups: tuple[Group, ...] = ()
+    configuration_parts: ConfigurationParts = ConfigurationParts()
     approvals: Approvals | None = None
     """Who has to agree to a change of access rights; without it the review of the repository is enough."""
     configuration_interval: Seconds = 60
@@ -169,6 +208,17 @@ class Federation(Model):
             for member in self.members
             for subsystem in member.subsystems
         }
+
+    def holders(self, right: AccessRight) -> list[SubsystemId]:
+        """The subsystems that a right is given to: its client, or the members of that group."""
+        code = right.client.partition("/")[2]
+        if right.client.startswith(GLOBAL_GROUP):
+            groups = self.global_groups
+        elif right.client.startswith(LOCAL_GROUP):
+            groups = self.subsystems()[SubsystemId.parse(right.provider)].local_groups
+        else:
+            return [SubsystemId.parse(right.client)]
+        return [SubsystemId.parse(item) for group in groups if group.code == code for item in group.members]
 
     def member(self, code: str) -> Member:
         """The member with this code; KeyError if there is none."""

@@ -24,6 +24,9 @@ except ImportError:  # PyYAML without libyaml is slower, and reads the same
 SITES = Path(__file__).resolve().parents[1]
 """The folder that holds one folder a site."""
 
+FILE_TAG = "!file"
+"""Marks a value that is the content of a file: `!file portal.crt`, from the folder of the site."""
+
 OVERLAY_VARIABLE = "SMARTGOUV_OVERLAY"
 """Names the overlay file of a deployment, such as a lab's."""
 
@@ -183,6 +186,8 @@ def _plain(
             source.places[(*location, index)] = (path, item.start_mark.line + 1)
             items.append(_plain(path, item, source, (*location, index), constructor))
         return items
+    if node.tag == FILE_TAG:
+        return _file(path, node, source)
     try:
         return constructor.construct_object(node, deep=True)
     except (yaml.YAMLError, ValueError) as error:
@@ -190,9 +195,30 @@ def _plain(
         return None
 
 
+def _file(path: Path, node: yaml.Node, source: _Source) -> str | None:
+    """The text of a file beside the site's data; it may not lie elsewhere."""
+    name = str(node.value)
+    file = path.parent / name
+    message = "lies outside the site's folder"
+    if file.resolve().is_relative_to(path.parent.resolve()):
+        try:
+            return file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            message = "isn't UTF-8 text"
+        except OSError as error:
+            message = f"can't be read: {error.strerror}"
+    source.problems.append(Problem(path, node.start_mark.line + 1, name, f"the file {message}"))
+    return None
+
+
 def _from_pydantic(error: ValidationError, source: _Source) -> Iterator[Problem]:
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details:
         location: Location = tuple(detail["loc"])
+        below = (other["loc"] for other in details if other is not detail)
+        if detail["type"] == "too_short" and any(place[: len(location)] == location for place in below):
+            # A list whose items are wrong counts as empty: what is wrong with them is told.
+            continue
         message = detail["msg"]
         if detail["type"] == "extra_forbidden":
             message = f"unknown key '{location[-1]}'"

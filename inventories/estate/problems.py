@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,15 @@ class Finding(NamedTuple):
 
     location: Location
     message: str
+
+
+def repeated(keys: Iterable[tuple[Hashable, Location]], say: Callable[[Hashable], str]) -> Iterator[Finding]:
+    """A finding at each key that another one was before."""
+    seen: set[Hashable] = set()
+    for key, location in keys:
+        if key in seen:
+            yield Finding(location, say(key))
+        seen.add(key)
 
 
 class Problem(NamedTuple):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
 """A lower-case label: a host, a zone, a rack. Valid as a DNS label (RFC 1123 section 2.1)."""
@@ -30,6 +31,17 @@ CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
 ObjectIdentifier = Annotated[str, StringConstraints(pattern=r"^[012](\.(0|[1-9][0-9]*))+$", max_length=128)]
 """Numbers with dots between them (ITU-T X.660)."""
+
+
+def _certificate(text: str) -> str:
+    der = ssl.PEM_cert_to_DER_cert(text.strip() + "\n")
+    if not der.startswith(b"\x30"):
+        raise ValueError("what is between the lines of PEM isn't a certificate")
+    return ssl.DER_cert_to_PEM_cert(der)
+
+
+Certificate = Annotated[str, AfterValidator(_certificate)]
+"""One X.509 certificate in PEM (RFC 7468)."""
 
 MacAddress = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")]
 
@@ -68,6 +80,7 @@ class Protocol(StrEnum):
 
 __all__ = [
     "AutonomousSystem",
+    "Certificate",
     "CountryCode",
     "Days",
     "Digest",

@@ -231,6 +231,173 @@ def approver_twice(data: dict[str, Any], draw: st.DataObject) -> str:
     return f"two approvers have the {fact} '{APPROVERS[1][fact]}'"
 
 
+def _provider(data: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    """The subsystem that grants a right."""
+    member_class, code, subsystem = right["provider"].split("/")
+    found: dict[str, Any] = next(
+        item
+        for member in data["federation"]["members"]
+        if (member["member_class"], member["code"]) == (member_class, code)
+        for item in member["subsystems"]
+        if item["code"] == subsystem
+    )
+    return found
+
+
+def _narrowed(data: dict[str, Any], draw: st.DataObject) -> dict[str, Any]:
+    """A right that is narrowed to an endpoint of its service, in order."""
+    right: dict[str, Any] = draw.draw(st.sampled_from(data["federation"]["access_rights"]))
+    endpoint = {"method": "GET", "path": "/records/*"}
+    right["endpoints"] = (endpoint,)
+    for service in _provider(data, right)["services"]:
+        service["endpoints"] = (endpoint,)
+    return right
+
+
+def right_to_unknown_endpoint(data: dict[str, Any], draw: st.DataObject) -> str:
+    right = _narrowed(data, draw)
+    right["endpoints"] = ({"method": "POST", "path": "/records/*"},)
+    code = right["services"][0]
+    return f"access right to endpoint 'POST /records/*', which service '{code}' doesn't have"
+
+
+def right_to_endpoints_of_two_services(data: dict[str, Any], draw: st.DataObject) -> str:
+    right = _narrowed(data, draw)
+    right["services"] = (*right["services"], "another")
+    return "a right to endpoints is to those of one service"
+
+
+def right_to_a_part_of_the_whole(data: dict[str, Any], draw: st.DataObject) -> str:
+    right = _narrowed(data, draw)
+    data["federation"]["access_rights"] = (*data["federation"]["access_rights"], {**right, "endpoints": ()})
+    return f"'{right['client']}' may call all of '{right['services'][0]}' already"
+
+
+def endpoint_twice(data: dict[str, Any], draw: st.DataObject) -> str:
+    service = _provider(data, _narrowed(data, draw))["services"][0]
+    service["endpoints"] = (*service["endpoints"], *service["endpoints"])
+    return f"service '{service['code']}' has endpoint 'GET /records/*' twice"
+
+
+def service_twice(data: dict[str, Any], draw: st.DataObject) -> str:
+    right = draw.draw(st.sampled_from(data["federation"]["access_rights"]))
+    provider = _provider(data, right)
+    provider["services"] = (*provider["services"], provider["services"][0])
+    return f"'{right['provider']}' offers two services '{provider['services'][0]['code']}'"
+
+
+def service_of_xroad_itself(data: dict[str, Any], draw: st.DataObject) -> str:
+    right = draw.draw(st.sampled_from(data["federation"]["access_rights"]))
+    code = draw.draw(st.sampled_from(["listMethods", "getOpenAPI"]))
+    _provider(data, right)["services"][0]["code"] = code
+    return f"'{code}' is a service of X-Road itself"
+
+
+def _grouped(data: dict[str, Any], draw: st.DataObject, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A group in the place of a right's client, in order, with the right."""
+    right = draw.draw(st.sampled_from(data["federation"]["access_rights"]))
+    group = {"code": "readers", "description": "Who may read", "members": (right["client"],)}
+    owner = data["federation"] if kind == "global" else _provider(data, right)
+    owner[f"{kind}_groups"] = (group,)
+    right["client"] = f"{kind}-group/readers"
+    return group, right
+
+
+KINDS = st.sampled_from(["global", "local"])
+
+
+def group_with_unknown_member(data: dict[str, Any], draw: st.DataObject) -> str:
+    group, _ = _grouped(data, draw, draw.draw(KINDS))
+    group["members"] = (*group["members"], "GOV/NOBODY/PORTAL")
+    return "subsystem 'GOV/NOBODY/PORTAL' doesn't exist"
+
+
+def group_with_member_twice(data: dict[str, Any], draw: st.DataObject) -> str:
+    group, _ = _grouped(data, draw, draw.draw(KINDS))
+    group["members"] = (*group["members"], *group["members"])
+    return "is in group 'readers' twice"
+
+
+def group_twice(data: dict[str, Any], draw: st.DataObject) -> str:
+    group, _ = _grouped(data, draw, "global")
+    data["federation"]["global_groups"] = (group, group)
+    return "the instance has two groups 'readers'"
+
+
+def group_without_rights(data: dict[str, Any], draw: st.DataObject) -> str:
+    kind = draw.draw(KINDS)
+    group, right = _grouped(data, draw, kind)
+    right["client"] = group["members"][0]
+    owner = "the instance" if kind == "global" else f"'{right['provider']}'"
+    return f"no right is given to group 'readers' of {owner}"
+
+
+def group_of_xroad_itself(data: dict[str, Any], draw: st.DataObject) -> str:
+    group, right = _grouped(data, draw, "global")
+    group["code"] = "security-server-owners"
+    right["client"] = "global-group/security-server-owners"
+    return "group 'security-server-owners' is X-Road's own"
+
+
+def right_of_unknown_group(data: dict[str, Any], draw: st.DataObject) -> str:
+    right = draw.draw(st.sampled_from(data["federation"]["access_rights"]))
+    right["client"] = draw.draw(st.sampled_from(["global-group/nobody", "local-group/nobody"]))
+    kind = "global group 'nobody' doesn't exist"
+    return kind if right["client"].startswith("global") else "has no local group 'nobody'"
+
+
+def right_of_anothers_group(data: dict[str, Any], draw: st.DataObject) -> str:
+    rights = data["federation"]["access_rights"]
+    right = draw.draw(st.sampled_from([item for item in rights if item["provider"] != rights[0]["provider"]]))
+    group = {"code": "readers", "description": "Who may read", "members": (right["client"],)}
+    _provider(data, rights[0])["local_groups"] = (group,)
+    rights[0]["client"] = right["client"] = "local-group/readers"
+    return f"local group 'readers' is of '{rights[0]['provider']}': '{right['provider']}' can't give it rights"
+
+
+def subsystem_on_one_server_twice(data: dict[str, Any], draw: st.DataObject) -> str:
+    member = draw.draw(st.sampled_from(data["federation"]["members"]))
+    server = member["subsystems"][0]["security_server"]
+    member["subsystems"][0]["security_server"] = (server, server)
+    return f"is on '{server}' twice"
+
+
+def subsystem_on_no_server(data: dict[str, Any], draw: st.DataObject) -> str:
+    member = draw.draw(st.sampled_from(data["federation"]["members"]))
+    member["subsystems"][0]["security_server"] = ()
+    return "is on no security server"
+
+
+def management_elsewhere(data: dict[str, Any], draw: st.DataObject) -> str:
+    hosts = [item["host"] for item in data["federation"]["security_servers"]]
+    management = data["federation"]["management"]
+    management["security_server"] = draw.draw(
+        st.sampled_from([host for host in hosts if host != management["security_server"]])
+    )
+    return f"offers the management services: it is on '{management['security_server']}' alone"
+
+
+def portal_elsewhere(data: dict[str, Any], draw: st.DataObject) -> str:
+    hosts = [item["host"] for item in data["federation"]["security_servers"]]
+    portal = data["portal"]
+    portal["security_server"] = draw.draw(st.sampled_from([h for h in hosts if h != portal["security_server"]]))
+    return f"the portal asks at '{portal['security_server']}', but '{portal['client']}' isn't there"
+
+
+def certificate_that_nobody_asks_for(data: dict[str, Any], draw: st.DataObject) -> str:
+    member = draw.draw(st.sampled_from(data["federation"]["members"]))
+    member["subsystems"][0]["connection"] = draw.draw(st.sampled_from(["HTTP", "HTTPS_NO_AUTH"]))
+    member["subsystems"][0]["certificates"] = (
+        "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+    )
+    return "for a certificate: its connection isn't HTTPS"
+
+
+def unknown_monitoring_client(data: dict[str, Any], _: st.DataObject) -> str:
+    data["federation"]["configuration_parts"]["monitoring_client"] = "GOV/NOBODY/MONITORING"
+    return "subsystem 'GOV/NOBODY/MONITORING' doesn't exist"
+
+
 def service_without_sector(data: dict[str, Any], draw: st.DataObject) -> str:
     name = draw.draw(st.sampled_from([sector["name"] for sector in data["sectors"]]))
     data["sectors"] = tuple(s for s in data["sectors"] if s["name"] != name)
@@ -297,6 +464,25 @@ ANYWHERE: tuple[Break, ...] = (
     right_to_unoffered_service,
     right_given_twice,
     right_of_unknown_client,
+    right_to_unknown_endpoint,
+    right_to_endpoints_of_two_services,
+    right_to_a_part_of_the_whole,
+    endpoint_twice,
+    service_twice,
+    service_of_xroad_itself,
+    group_with_unknown_member,
+    group_with_member_twice,
+    group_twice,
+    group_without_rights,
+    group_of_xroad_itself,
+    right_of_unknown_group,
+    right_of_anothers_group,
+    subsystem_on_one_server_twice,
+    subsystem_on_no_server,
+    management_elsewhere,
+    portal_elsewhere,
+    certificate_that_nobody_asks_for,
+    unknown_monitoring_client,
     service_without_sector,
     subsystem_on_other_server,
     missing_database,

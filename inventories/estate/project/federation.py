@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from estate.federation import Member, SecurityServer, ServiceType, Subsystem, SubsystemId
+from estate.federation import (
+    GLOBAL_GROUP,
+    LOCAL_GROUP,
+    Member,
+    SecurityServer,
+    ServiceType,
+    Subsystem,
+    SubsystemId,
+)
+from estate.groups import Group
 from estate.host import Host, Role
 from estate.model import Estate
 from estate.network import LISTENERS, Endpoint
+from estate.project.configuration_parts import configuration_parts
 from estate.secrets import api_key, pin
 
 MANAGEMENT_SERVICES = (
@@ -103,7 +113,24 @@ def _instance(estate: Estate) -> dict[str, Any]:
             "ocsp_responders": ocsp_responders(estate),
         },
         "timestamping": timestamping(estate),
+        "global_groups": [_group(estate, group) for group in model.global_groups],
+        "configuration_parts": configuration_parts(estate),
     }
+
+
+def _group(estate: Estate, group: Group) -> dict[str, Any]:
+    members = sorted(_colons(estate, SubsystemId.parse(item)) for item in group.members)
+    return {"code": group.code, "description": group.description, "members": members}
+
+
+def _holder(estate: Estate, client: str) -> str:
+    """Who a right is given to, as the provider `xroad` names it."""
+    code = client.partition("/")[2]
+    if client.startswith(LOCAL_GROUP):
+        return code
+    if client.startswith(GLOBAL_GROUP):
+        return f"{estate.federation.instance}:{code}"
+    return _colons(estate, SubsystemId.parse(client))
 
 
 def _security_server(estate: Estate, server: SecurityServer) -> dict[str, Any]:
@@ -113,7 +140,7 @@ def _security_server(estate: Estate, server: SecurityServer) -> dict[str, Any]:
     represented = {
         identifier: subsystem
         for identifier, subsystem in model.subsystems().items()
-        if subsystem.security_server == server.host
+        if server.host in subsystem.security_servers
     }
     return {
         "server": server.host,
@@ -127,15 +154,27 @@ def _security_server(estate: Estate, server: SecurityServer) -> dict[str, Any]:
                 "subsystem": _colons(estate, identifier),
                 "services": _services(estate, subsystem),
                 "connection": subsystem.connection.value,
+                "certificates": list(subsystem.certificates),
+                "local_groups": [_group(estate, group) for group in subsystem.local_groups],
             }
             for identifier, subsystem in represented.items()
             if identifier != management
         ],
+        "signing": [
+            {"member": _member_id(estate, member), "name": member.name}
+            for member in model.members
+            if member is not owner
+            and any(
+                (item.member_class, item.member) == (member.member_class, member.code) for item in represented
+            )
+        ],
         "access_rights": [
             {
                 "provider": _colons(estate, SubsystemId.parse(right.provider)),
-                "holder": _colons(estate, SubsystemId.parse(right.client)),
-                "services": sorted(right.services),
+                "holder": _holder(estate, right.client),
+                "services": sorted(right.services)
+                if not right.endpoints
+                else sorted(f"{right.services[0]} {endpoint}" for endpoint in right.endpoints),
                 "reason": right.reason,
             }
             for right in model.access_rights
@@ -149,7 +188,7 @@ def _security_server(estate: Estate, server: SecurityServer) -> dict[str, Any]:
 def _services(estate: Estate, subsystem: Subsystem) -> list[dict[str, Any]]:
     services = []
     for service in subsystem.services:
-        url = estate.service_url(estate.sector(service.sector))
+        url = service.url or estate.service_url(estate.sector(service.sector))
         description = url
         if service.type is ServiceType.OPENAPI3:
             description = f"{url.rsplit('/', 1)[0]}/openapi.json"
@@ -159,7 +198,9 @@ def _services(estate: Estate, subsystem: Subsystem) -> list[dict[str, Any]]:
                 "type": service.type.value,
                 "url": url,
                 "description_url": description,
-                "verify_tls": True,
+                "timeout_seconds": service.timeout,
+                "verify_tls": service.verify_tls,
+                "endpoints": sorted(str(endpoint) for endpoint in service.endpoints),
             }
         )
     return services

@@ -89,7 +89,7 @@ def _catalogue(estate: Estate) -> list[dict[str, Any]]:
     allowed = {
         (right.provider, code)
         for right in estate.federation.access_rights
-        if right.client == estate.portal.client
+        if SubsystemId.parse(estate.portal.client) in estate.federation.holders(right)
         for code in right.services
     }
     places: dict[str, tuple[SubsystemId, str]] = {}

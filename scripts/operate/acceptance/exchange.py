@@ -34,8 +34,9 @@ class Pair(NamedTuple):
 def pairs(estate: Estate) -> list[Pair]:
     """Every subsystem with every service; its own are no exception, as X-Road makes none."""
     declared = {
-        (SubsystemId.parse(right.client), SubsystemId.parse(right.provider), service)
+        (holder, SubsystemId.parse(right.provider), service)
         for right in estate.federation.access_rights
+        for holder in estate.federation.holders(right)
         for service in right.services
     }
     subsystems = estate.federation.subsystems()
@@ -52,7 +53,7 @@ def check(workspace: Workspace, estate: Estate) -> list[Check]:
     asked: dict[str, list[Pair]] = {}
     subsystems = estate.federation.subsystems()
     for pair in pairs(estate):
-        asked.setdefault(subsystems[pair.consumer].security_server, []).append(pair)
+        asked.setdefault(subsystems[pair.consumer].security_servers[0], []).append(pair)
     answers = remote.ask(
         workspace,
         {

@@ -69,9 +69,10 @@ def _servers(estate: Estate, port: int) -> list[dict[str, Any]]:
 def _representatives(estate: Estate, sector: Sector) -> list[str]:
     """Addresses of the security servers that offer a sector system to the federation: nobody else calls it."""
     hosts = {
-        subsystem.security_server
+        server
         for subsystem in estate.federation.subsystems().values()
         for service in subsystem.services
         if service.sector == sector.name
+        for server in subsystem.security_servers
     }
     return [f"{estate.host(name).address}/32" for name in sorted(hosts)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from estate.federation import AccessRight
 from estate.model import Estate
 from estate.project.page.federation import federation
 from estate.project.page.racks import racks
@@ -46,5 +47,11 @@ def _text(estate: Estate, pictures: list[str]) -> str:
         lines.append(f"| {host.name} | {host.zone} | {host.address} | {roles} | {host.server or ''} |")
     lines += ["", "## Access rights", "", "| client | provider | services | ground |", "|---|---|---|---|"]
     for right in estate.federation.access_rights:
-        lines.append(f"| {right.client} | {right.provider} | {', '.join(right.services)} | {right.reason} |")
+        lines.append(f"| {right.client} | {right.provider} | {_granted(right)} | {right.reason} |")
     return "\n".join(lines) + "\n"
+
+
+def _granted(right: AccessRight) -> str:
+    """Services, or the endpoints that a right is narrowed to."""
+    services = ", ".join(right.services)
+    return f"{services}: {', '.join(map(str, right.endpoints))}" if right.endpoints else services

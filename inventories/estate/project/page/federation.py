@@ -14,7 +14,12 @@ WIDTH, ROW, TOP = 300, 62, 70
 def federation(estate: Estate) -> str:
     """Subsystems with their members and security servers, joined by what they may call."""
     subsystems = estate.federation.subsystems()
-    clients = list(dict.fromkeys(SubsystemId.parse(r.client) for r in estate.federation.access_rights))
+    rights = [
+        (holder, SubsystemId.parse(right.provider))
+        for right in estate.federation.access_rights
+        for holder in estate.federation.holders(right)
+    ]
+    clients = list(dict.fromkeys(holder for holder, _ in rights))
     providers = [identifier for identifier, item in subsystems.items() if item.services]
     others = [identifier for identifier in subsystems if identifier not in {*clients, *providers}]
     rows = max(len(clients) + len(others), len(providers))
@@ -34,11 +39,10 @@ def federation(estate: Estate) -> str:
         stroke = COOL if identifier in clients else (ACCENT if item.services else LINE)
         drawing.append(box(x, y, WIDTH, ROW - 8, stroke=stroke))
         drawing.append(label(str(identifier), x + 10, y + 14, 12, bold=True))
-        drawing.append(label(f"{member.name} · {item.security_server}", x + 10, y + 29, 10))
+        drawing.append(label(f"{member.name} · {', '.join(item.security_servers)}", x + 10, y + 29, 10))
         codes = ", ".join(service.code for service in item.services)
         drawing.append(label(codes, x + 10, y + 43, 10, colour=WARM))
-    for access in estate.federation.access_rights:
-        start, end = SubsystemId.parse(access.client), SubsystemId.parse(access.provider)
+    for start, end in rights:
         path = drawsvg.Path(stroke=ACCENT, stroke_width=1.5, fill="none")
         path.M(20 + WIDTH, places[start]).C(500, places[start], 520, places[end], 680, places[end])
         drawing.append(path)
