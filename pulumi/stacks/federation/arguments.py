@@ -56,6 +56,22 @@ class TimestampingArgs(Args):
     host: str
 
 
+class GlobalGroupArgs(Args):
+    """A group of the instance."""
+
+    code: str
+    description: str
+    members: tuple[str, ...]
+
+
+class ConfigurationPartArgs(Args):
+    """An optional part of the global configuration."""
+
+    part: str
+    file: str
+    content: str
+
+
 class InstanceArgs(Args):
     """The central server and everything that it alone keeps."""
 
@@ -67,6 +83,8 @@ class InstanceArgs(Args):
     management_provider: str
     certification: CertificationArgs
     timestamping: tuple[TimestampingArgs, ...] = ()
+    global_groups: tuple[GlobalGroupArgs, ...] = ()
+    configuration_parts: tuple[ConfigurationPartArgs, ...] = ()
 
 
 class ServiceArgs(Args):
@@ -78,6 +96,16 @@ class ServiceArgs(Args):
     description_url: str
     timeout_seconds: int = Field(default=60, ge=1, le=1000)
     verify_tls: bool = False
+    endpoints: tuple[str, ...] = ()
+    """As `METHOD PATH`, beside those that its description names."""
+
+
+class LocalGroupArgs(Args):
+    """A group that a client keeps for its own services."""
+
+    code: str
+    description: str
+    members: tuple[str, ...]
 
 
 class ClientArgs(Args):
@@ -86,14 +114,26 @@ class ClientArgs(Args):
     subsystem: str
     services: tuple[ServiceArgs, ...] = ()
     connection: str = "HTTPS"
+    certificates: tuple[str, ...] = ()
+    """What its information systems show (PEM)."""
+    local_groups: tuple[LocalGroupArgs, ...] = ()
+
+
+class SigningArgs(Args):
+    """A member that signs at another member's server."""
+
+    member: str
+    name: str
 
 
 class AccessRightArgs(Args):
-    """What a subsystem may call at another, and on what ground."""
+    """What a subsystem or group may call at a subsystem, and on what ground."""
 
     provider: str
     holder: str
+    """A subsystem, a global group as `INSTANCE:GROUP`, or the code of a local group of the provider."""
     services: tuple[str, ...] = Field(min_length=1)
+    """Codes, or `SERVICE METHOD PATH` for an endpoint."""
     reason: str = ""
 
 
@@ -116,6 +156,8 @@ class SecurityServerArgs(Args):
     owner_name: str
     country: str
     clients: tuple[ClientArgs, ...] = ()
+    signing: tuple[SigningArgs, ...] = ()
+    """Members of clients here that don't own the server."""
     access_rights: tuple[AccessRightArgs, ...] = ()
     management: ManagementArgs | None = None
     timestamping: tuple[str, ...] = ()
@@ -129,12 +171,11 @@ class FederationArgs(Args):
     security_servers: tuple[SecurityServerArgs, ...] = Field(min_length=1)
 
     def access_rights(self) -> dict[tuple[str, str], frozenset[str]]:
-        """Service codes by provider and holder, with those of the management services."""
-        found = {
-            (right.provider, right.holder): frozenset(right.services)
-            for server in self.security_servers
-            for right in server.access_rights
-        }
+        """Services and endpoints by provider and holder, with those of the management services."""
+        found: dict[tuple[str, str], frozenset[str]] = {}
+        for right in (right for server in self.security_servers for right in server.access_rights):
+            key = (right.provider, right.holder)
+            found[key] = found.get(key, frozenset()) | frozenset(right.services)
         for server in self.security_servers:
             if server.management is not None:
                 owners = f"{self.instance.instance}:{OWNERS_GROUP}"

@@ -8,6 +8,8 @@ from stacks.federation.arguments import InstanceArgs, MemberArgs
 from stacks.providers.xroad.resource import Resource
 from stacks.providers.xroad.resources.central_server import CentralServerInputs
 from stacks.providers.xroad.resources.certification_service import CertificationServiceInputs
+from stacks.providers.xroad.resources.configuration_part import ConfigurationPartInputs
+from stacks.providers.xroad.resources.groups import GlobalGroupInputs
 from stacks.providers.xroad.resources.management import ManagementProviderInputs
 from stacks.providers.xroad.resources.member import MemberInputs
 from stacks.providers.xroad.resources.member_class import MemberClassInputs
@@ -20,6 +22,8 @@ class Instance(pulumi.ComponentResource):
 
     subsystems: dict[str, Resource]
     """By identifier."""
+    groups: dict[str, Resource]
+    """Global groups, as `INSTANCE:GROUP`."""
     configuration: list[pulumi.Resource]
     """What a security server needs before it can be initialised."""
 
@@ -64,7 +68,25 @@ class Instance(pulumi.ComponentResource):
             )
             for item in args.timestamping
         ]
-        self.configuration = [provider, certification, *timestamping]
+        parts = [
+            Resource(
+                item.part,
+                ConfigurationPartInputs(part=item.part, file=item.file, content=item.content),
+                self._after(self.central),
+            )
+            for item in args.configuration_parts
+        ]
+        self.groups = {
+            f"{args.instance}:{item.code}": Resource(
+                f"{args.instance}:{item.code}",
+                GlobalGroupInputs(
+                    code=item.code, description=item.description, members=tuple(sorted(item.members))
+                ),
+                self._after(*(self.subsystems[member] for member in item.members)),
+            )
+            for item in args.global_groups
+        }
+        self.configuration = [provider, certification, *timestamping, *parts]
         self.register_outputs({"instance": args.instance})
 
     def _member(self, args: MemberArgs, member_class: Resource) -> None:

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 
 import pulumi
 
-from stacks.federation.arguments import ClientArgs, ManagementArgs, SecurityServerArgs
+from stacks.federation.arguments import ClientArgs, ManagementArgs, SecurityServerArgs, SigningArgs
 from stacks.federation.instance import Instance
-from stacks.providers.xroad.identifiers import OWNERS_GROUP, ServerId
+from stacks.providers.xroad.identifiers import OWNERS_GROUP, ServerId, SubsystemId
 from stacks.providers.xroad.resource import Resource
 from stacks.providers.xroad.resources.access_rights import AccessRightsInputs
 from stacks.providers.xroad.resources.client import ClientInputs
 from stacks.providers.xroad.resources.client_registration import ClientRegistrationInputs
+from stacks.providers.xroad.resources.groups import LocalGroupInputs
 from stacks.providers.xroad.resources.management import ManagementRegistrationInputs
 from stacks.providers.xroad.resources.security_server import SecurityServerInputs
 from stacks.providers.xroad.resources.service_description import ServiceDescriptionInputs
+from stacks.providers.xroad.resources.signing_certificate import SigningCertificateInputs
 
 
 class SecurityServer(pulumi.ComponentResource):
@@ -49,8 +51,7 @@ class SecurityServer(pulumi.ComponentResource):
             self._after(instance.members[args.owner], *instance.configuration),
         )
         self.management = self._management(args.management) if args.management else []
-        for item in args.clients:
-            self._client(item, [*management, *self.management])
+        self._clients(args.clients, [*management, *self.management])
         self.register_outputs({"identity": args.identity})
 
     def _management(self, args: ManagementArgs) -> list[pulumi.Resource]:
@@ -81,14 +82,59 @@ class SecurityServer(pulumi.ComponentResource):
         rights = self._rights(args.subsystem, {owners: args.services}, [description])
         return [self._registration(args.subsystem, [rights])]
 
-    def _client(self, args: ClientArgs, before: list[pulumi.Resource]) -> None:
-        """A client with all that it offers, which is there before it is registered and as long as it is."""
-        client = Resource(
+    def _clients(self, clients: tuple[ClientArgs, ...], before: list[pulumi.Resource]) -> None:
+        """All clients. A member's signing certificate needs one of them, and they need it to register."""
+        added = {item.subsystem: self._added(item) for item in clients}
+        signing = {item.member: self._signing(item, added) for item in self._args.signing}
+        for item in clients:
+            own = signing.get(str(SubsystemId.parse(item.subsystem).owner))
+            offers = self._offers(item, added[item.subsystem])
+            self._registration(
+                item.subsystem, [added[item.subsystem], *offers, *([own] if own else []), *before]
+            )
+
+    def _added(self, args: ClientArgs) -> Resource:
+        return Resource(
             f"{self._args.server}/{args.subsystem}",
-            ClientInputs(server=self._args.server, subsystem=args.subsystem, connection=args.connection),
+            ClientInputs(
+                server=self._args.server,
+                subsystem=args.subsystem,
+                connection=args.connection,
+                certificates=args.certificates,
+            ),
             self._after(self.server, self._instance.subsystems[args.subsystem]),
         )
-        offers: list[pulumi.Resource] = [
+
+    def _signing(self, args: SigningArgs, added: Mapping[str, Resource]) -> Resource:
+        clients = [item for name, item in added.items() if str(SubsystemId.parse(name).owner) == args.member]
+        return Resource(
+            f"{self._args.server}/{args.member}/signing",
+            SigningCertificateInputs(
+                server=self._args.server,
+                member=args.member,
+                member_name=args.name,
+                country=self._args.country,
+            ),
+            self._after(*clients),
+        )
+
+    def _offers(self, args: ClientArgs, client: Resource) -> list[pulumi.Resource]:
+        """All that a client offers, to whom: there before it is registered, and as long as it is."""
+        groups = {
+            group.code: Resource(
+                f"{self._args.server}/{args.subsystem}/{group.code}",
+                LocalGroupInputs(
+                    server=self._args.server,
+                    subsystem=args.subsystem,
+                    code=group.code,
+                    description=group.description,
+                    members=tuple(sorted(group.members)),
+                ),
+                self._after(client, *(self._instance.subsystems[member] for member in group.members)),
+            )
+            for group in args.local_groups
+        }
+        descriptions = [
             Resource(
                 f"{self._args.server}/{args.subsystem}/{service.code}",
                 ServiceDescriptionInputs(
@@ -100,20 +146,22 @@ class SecurityServer(pulumi.ComponentResource):
                     service_url=service.url,
                     timeout_seconds=service.timeout_seconds,
                     verify_tls=service.verify_tls,
+                    endpoints=service.endpoints,
                 ),
                 self._after(client),
             )
             for service in args.services
         ]
-        rights = {
-            right.holder: right.services
-            for right in self._args.access_rights
-            if right.provider == args.subsystem
-        }
+        rights: dict[str, tuple[str, ...]] = {}
+        for right in self._args.access_rights:
+            if right.provider == args.subsystem:
+                rights[right.holder] = (*rights.get(right.holder, ()), *right.services)
+        offers: list[pulumi.Resource] = [*groups.values(), *descriptions]
         if rights:
-            holders = [self._instance.subsystems[holder] for holder in rights]
-            offers.append(self._rights(args.subsystem, rights, [*offers, *holders]))
-        self._registration(args.subsystem, [client, *offers, *before])
+            known = {**self._instance.subsystems, **self._instance.groups, **groups}
+            holders = [known[holder] for holder in rights]
+            offers.append(self._rights(args.subsystem, rights, [*descriptions, *holders]))
+        return offers
 
     def _rights(
         self, provider: str, rights: Mapping[str, tuple[str, ...]], after: list[pulumi.Resource]

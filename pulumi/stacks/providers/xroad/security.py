@@ -70,6 +70,12 @@ class TokenCertificate(Answer):
         """What the API finds the certificate by."""
         return self.certificate_details.hash
 
+    @property
+    def country(self) -> str:
+        """The country of its subject; empty if it names none."""
+        parts = self.certificate_details.subject_distinguished_name.replace(" ", "").split(",")
+        return next((part.removeprefix("C=") for part in parts if part.startswith("C=")), "")
+
 
 class CertificateRequest(Answer):
     """A certificate signing request that waits for its certificate."""

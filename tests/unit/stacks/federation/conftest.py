@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from federation_rig.authority import LocalAuthority
@@ -48,6 +49,20 @@ def direct(
         return Direct(Servers(declaration.settings, LocalAuthority(simulation.folder), **options))
 
     return make
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """Method, server and path of each request of this process."""
+    seen: list[tuple[str, str, str]] = []
+    send = httpx.AsyncClient.send
+
+    async def recorded(self: httpx.AsyncClient, request: httpx.Request, **options: Any) -> httpx.Response:
+        seen.append((request.method, request.headers["Host"].partition(".")[0], request.url.raw_path.decode()))
+        return await send(self, request, **options)
+
+    monkeypatch.setattr(httpx.AsyncClient, "send", recorded)
+    return seen
 
 
 @pytest.fixture

@@ -6,9 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import httpx
-import pytest
-
 from federation_rig.direct import Direct, declared
 from federation_rig.simulation import Simulation
 from stacks.federation.arguments import FederationArgs
@@ -19,20 +16,6 @@ UNTOLD = {
     "TimestampingService": {"host", "certificate"},
 }
 """Inputs that no server knows, or that the provider fills in."""
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
-    """Method, server and path of each request of this process."""
-    seen: list[tuple[str, str, str]] = []
-    send = httpx.AsyncClient.send
-
-    async def recorded(self: httpx.AsyncClient, request: httpx.Request, **options: Any) -> httpx.Response:
-        seen.append((request.method, request.headers["Host"].partition(".")[0], request.url.raw_path.decode()))
-        return await send(self, request, **options)
-
-    monkeypatch.setattr(httpx.AsyncClient, "send", recorded)
-    return seen
 
 
 def test_what_was_applied_is_found_and_asked_once(

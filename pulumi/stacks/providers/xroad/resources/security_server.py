@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import ClassVar
 
 from stacks.providers.serving import (
@@ -18,29 +17,19 @@ from stacks.providers.serving import (
 from stacks.providers.serving import (
     Subject as About,
 )
-from stacks.providers.xroad.authority import CertificateOrder, Subject
 from stacks.providers.xroad.errors import ApiError, UnreachableError
 from stacks.providers.xroad.identifiers import ServerId
 from stacks.providers.xroad.memory import remembered
-from stacks.providers.xroad.renewal import (
-    REGISTERED,
-    Holding,
-    Renewal,
-    holding,
-    issuer_of,
-    name_of,
-    renew_before,
-)
+from stacks.providers.xroad.renewal import REGISTERED, Holding, renew_before
+from stacks.providers.xroad.resources.certificates import Certificates, Wanted, software_token
 from stacks.providers.xroad.resources.distribution import distributed
 from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone, in_order
 from stacks.providers.xroad.security import (
     SENDING_FAILED,
     SOFTWARE_TOKEN,
-    CertificateWish,
     Key,
     KeyUsage,
     SecurityServerApi,
-    SubjectField,
     Timestamping,
     Token,
     TokenCertificate,
@@ -48,7 +37,6 @@ from stacks.providers.xroad.security import (
 from stacks.providers.xroad.tokens import open_token
 from stacks.providers.xroad.waiting import until
 
-_GOOD = "OCSP_RESPONSE_GOOD"
 _CONFIGURATION_CODES = ("conf_download_failed", "conf_verification", "global_conf")
 
 
@@ -129,7 +117,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         status = await own.initialization()
         if not (status.is_anchor_imported and status.token_initialized and status.is_server_owner_initialized):
             return Found(found)
-        token = await self._token(own)
+        token = await software_token(own)
         holdings = await self._holdings(wish, token)
         authentication, signing = (holdings[usage].shown for usage in ("AUTHENTICATION", "SIGNING"))
         facts: Properties = {}
@@ -168,7 +156,7 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                 identity=identity.id,
                 address="",
                 owner_name=names.get(str(ServerId.parse(identity.id).owner), ""),
-                country=_country(await self._token(own)),
+                country=_country(await software_token(own)),
             )
             found.append(await self.find(wish))
         return [item for item in found if item]
@@ -178,17 +166,18 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         own = self.servers.security(wish.server)
         await self._import_anchor(wish, own)
         await self._initialize(wish, own)
-        token = await self._token(own)
+        token = await software_token(own)
         await open_token(token, wish.server, lambda: self.servers.pin(wish.server), own.log_in)
         # The signing certificate comes first: registration requests are signed with it.
-        signing = await self._certify(wish, own, "SIGNING")
-        await self._activate(wish, own, signing.hash)
-        authentication = await self._certify(wish, own, "AUTHENTICATION")
+        signatures, connections = (self._certificates(wish, usage) for usage in ("SIGNING", "AUTHENTICATION"))
+        signing = await signatures.certify()
+        await signatures.activate(signing.hash)
+        authentication = await connections.certify()
         await self._register(wish, own, authentication.hash)
         if not authentication.active and await self._replaced(wish, own):
             # Its own registration is all that this server can see; others learn of it with their next fetch.
             await distributed(self.servers)
-        await self._activate(wish, own, authentication.hash)
+        await connections.activate(authentication.hash)
         identity = ServerId.parse(wish.identity)
         if (await self.servers.central.security_server(identity)).server_address != wish.address:
             await self.servers.central.change_security_server_address(identity, wish.address)
@@ -204,9 +193,9 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                 raise
         own = self.servers.security(wish.server)
         try:
-            token = await self._token(own)
-            for usage in ("AUTHENTICATION", "SIGNING"):
-                for key in _keys(token, self._label(wish, usage)):
+            token = await software_token(own)
+            for usage in _USAGES:
+                for key in _keys(token, self._certificates(wish, usage).wanted.label):
                     for certificate in key.certificates:
                         if certificate.status in REGISTERED and usage == "AUTHENTICATION":
                             await self._forget(own, certificate.hash)
@@ -289,80 +278,14 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         )
         await own.initialize(parts)
 
-    async def _certify(
-        self, wish: SecurityServerInputs, own: SecurityServerApi, usage: KeyUsage
-    ) -> TokenCertificate:
-        """The certificate for this usage: the present one, or an ordered one if that must be replaced."""
-        held = (await self._holdings(wish, await self._token(own)))[usage]
-        if held.chosen is not None:
-            return held.chosen
-        authority = await self._authority_name(wish, own, usage)
-        certificate = await self._order(wish, own, usage, authority, held.pending)
-        if issuer_of(certificate) != authority:
-            # An interrupted run had ordered it from the authority before: an order gives the same one for ever.
-            await self._discard_pending(wish, own, usage)
-            certificate = await self._order(wish, own, usage, authority, None)
-        if any(item.certificate_details.issuer_common_name != authority for item in held.replaced):
-            # A signing certificate is used as soon as it is imported: all must know its authority before.
-            await distributed(self.servers)
-        try:
-            await own.import_certificate(certificate)
-        except ApiError as error:
-            if error.code != "certificate_already_exists":
-                raise
-        imported = (await self._holdings(wish, await self._token(own)))[usage].chosen
-        if imported is None:
-            raise ProviderError(f"{wish.server} accepted the {usage.lower()} certificate, but doesn't show it")
-        return imported
-
-    async def _order(
-        self,
-        wish: SecurityServerInputs,
-        own: SecurityServerApi,
-        usage: KeyUsage,
-        authority: str,
-        pending: Key | None,
-    ) -> bytes:
-        """Order a certificate for a key that waits for one, or for a new key."""
-        label = self._label(wish, usage)
-        identity = ServerId.parse(wish.identity)
-        subject = self._subject(wish, await own.subject_fields(authority, usage, identity.owner), usage)
-        order = CertificateWish(usage, authority, identity.owner, subject.fields)
-        if pending is None:
-            key_id, request_id = await own.add_key_with_request(SOFTWARE_TOKEN, label, order)
-        else:
-            if not pending.certificate_signing_requests:
-                await own.add_request(pending.id, order)
-                keys = _keys(await self._token(own), label)
-                pending = next(key for key in keys if key.id == pending.id)
-            key_id, request_id = pending.id, pending.certificate_signing_requests[0].id
-        request = await own.certificate_request(key_id, request_id)
-        subject.require(request, f"{wish.server}, {usage.lower()} key")
-        return await self.servers.authority.sign(
-            CertificateOrder(
-                usage,
-                identity.owner,
-                wish.owner_name,
-                request,
-                wish.address if usage == "AUTHENTICATION" else None,
-            )
-        )
-
-    async def _discard_pending(
-        self, wish: SecurityServerInputs, own: SecurityServerApi, usage: KeyUsage
-    ) -> None:
-        held = (await self._holdings(wish, await self._token(own)))[usage]
-        if held.pending is not None:
-            await own.delete_key(held.pending.id)
-
     async def _replaced(self, wish: SecurityServerInputs, own: SecurityServerApi) -> bool:
         """Whether an authentication certificate is in use that another one is to replace."""
-        held = (await self._holdings(wish, await self._token(own)))["AUTHENTICATION"]
+        held = (await self._holdings(wish, await software_token(own)))["AUTHENTICATION"]
         return any(item.active for item in held.replaced)
 
     async def _retire(self, wish: SecurityServerInputs, own: SecurityServerApi) -> None:
         """Stop using what was replaced, then end its registration and remove it with its keys."""
-        holdings = (await self._holdings(wish, await self._token(own))).values()
+        holdings = (await self._holdings(wish, await software_token(own))).values()
         replaced = [item for held in holdings for item in held.replaced]
         for certificate in replaced:
             if certificate.active:
@@ -419,12 +342,12 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
 
     async def _holdings(self, wish: SecurityServerInputs, token: Token) -> dict[KeyUsage, Holding]:
         """What the token has for each usage."""
-        try:
-            authority = name_of((await self.servers.authority_certificates())[0])
-        except UnreachableError:
-            authority = None
-        renewal = Renewal(authority, datetime.now(UTC), renew_before())
-        return {usage: holding(token, self._label(wish, usage), usage, renewal) for usage in _USAGES}
+        return {usage: await self._certificates(wish, usage).held(token) for usage in _USAGES}
+
+    def _certificates(self, wish: SecurityServerInputs, usage: KeyUsage) -> Certificates:
+        owner = ServerId.parse(wish.identity).owner
+        wanted = Wanted(usage, wish.server, owner, wish.owner_name, wish.country, wish.address)
+        return Certificates(self.servers, wanted)
 
     async def _register(self, wish: SecurityServerInputs, own: SecurityServerApi, certificate: str) -> None:
         """Ask for registration, approve it, wait until the global configuration has it."""
@@ -472,28 +395,6 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                 return True
         return False
 
-    async def _activate(self, wish: SecurityServerInputs, own: SecurityServerApi, certificate: str) -> None:
-        """Use a certificate; the server checks its status with the authority's responder first."""
-        last = "not read yet"
-
-        async def active() -> bool:
-            nonlocal last
-            present = await own.certificate(certificate)
-            if not present.active:
-                await own.activate_certificate(certificate)
-                return False
-            last = f"OCSP status {present.ocsp_status or 'unknown'}"
-            return present.ocsp_status == _GOOD
-
-        await until(
-            active,
-            f"{wish.server}: its certificate {certificate} is active and its OCSP status good",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
-            tolerated=lambda error: "ocsp" in str(error).lower(),
-            detail=lambda: last,
-        )
-
     async def use_timestamping(self, wish: SecurityServerInputs) -> None:
         """Use what is declared, then stop using the rest: there is no moment without a service."""
         own = self.servers.security(wish.server)
@@ -533,54 +434,6 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         in_use = {item.url: item for item in entries if (item.name, item.url) in approved}
         return in_use, [item for item in entries if (item.name, item.url) not in approved]
 
-    async def _authority_name(self, wish: SecurityServerInputs, own: SecurityServerApi, usage: KeyUsage) -> str:
-        """What the global configuration calls the authority that we order from."""
-        name = name_of((await self.servers.authority_certificates())[0])
-
-        async def known() -> str | None:
-            offered = [item.name for item in await own.certificate_authorities(usage)]
-            return name if name in offered else None
-
-        return await until(
-            known,
-            f"{wish.server} knows the certification service '{name}'",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
-        )
-
-    def _subject(self, wish: SecurityServerInputs, fields: list[SubjectField], usage: KeyUsage) -> Subject:
-        """What the estate says for each field that the profile asks for."""
-        identity = ServerId.parse(wish.identity)
-        declared = {
-            "CN": wish.address if usage == "AUTHENTICATION" else wish.owner_name,
-            "O": wish.owner_name,
-            "C": wish.country,
-            "serialNumber": identity.member,
-            "businessCategory": identity.member_class,
-        }
-        values: dict[str, str] = {}
-        for item in fields:
-            if item.id in declared:
-                values[item.id] = declared[item.id]
-            elif item.required:
-                values[item.id] = item.default_value or ""
-            if item.read_only and item.default_value and values.get(item.id) != item.default_value:
-                raise ProviderError(
-                    f"{wish.server}: its global configuration gives {item.id}={item.default_value} for "
-                    f"{identity.owner}, the estate declares {values.get(item.id)}"
-                )
-        return Subject(values)
-
-    def _label(self, wish: SecurityServerInputs, usage: KeyUsage) -> str:
-        owner = ServerId.parse(wish.identity).owner
-        return "authentication" if usage == "AUTHENTICATION" else f"signing-{owner.member_class}-{owner.code}"
-
-    async def _token(self, own: SecurityServerApi) -> Token:
-        for token in await own.tokens():
-            if token.id == SOFTWARE_TOKEN:
-                return token
-        raise ProviderError(f"{own.connection.endpoint} has no software token")
-
 
 _USAGES: tuple[KeyUsage, ...] = ("AUTHENTICATION", "SIGNING")
 
@@ -595,14 +448,8 @@ def _sentences(wish: SecurityServerInputs, holdings: Iterable[Holding]) -> tuple
 
 def _country(token: Token) -> str:
     """What the certificates in use say; nothing before there is one."""
-    subjects = [
-        item.certificate_details.subject_distinguished_name
-        for key in token.keys
-        for item in key.certificates
-        if item.active
-    ]
-    found = [part for subject in subjects for part in subject.replace(" ", "").split(",")]
-    return next((part.removeprefix("C=") for part in found if part.startswith("C=")), "")
+    used = [item for key in token.keys for item in key.certificates if item.active]
+    return next((item.country for item in used if item.country), "")
 
 
 def _same_hash(one: str, other: str) -> bool:

@@ -1,0 +1,198 @@
+"""Groups, endpoints, certificates of information systems, and a subsystem at two servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from federation_rig.direct import Direct, declared
+from federation_rig.simulation import OFFSET, Simulation
+from stacks.federation.arguments import FederationArgs
+from stacks.providers.xroad.existing import existing
+from stacks.providers.xroad.resources.certification_service import fingerprint
+
+PORTAL, REGISTRY = "TEST:GOV:DIGITAL:PORTAL", "TEST:GOV:CIVILREG:REGISTRY"
+Asked = list[tuple[str, str, str]]
+
+
+@pytest.fixture
+def rich(declaration: FederationArgs, simulation: Simulation) -> FederationArgs:
+    """The registry at both servers, with endpoints, groups, and a certificate of the portal."""
+    data = declaration.model_dump(mode="json")
+    portal, civil = data["security_servers"]
+    (client,) = civil["clients"]
+    service = client["services"][0]
+    service |= {"endpoints": ["GET /births/*", "POST /births"], "timeout_seconds": 7}
+    client["services"] = [service, {**service, "code": "deaths", "url": service["url"] + "/x", "endpoints": []}]
+    client["services"][1]["description_url"] = service["url"] + "/x"
+    client["local_groups"] = [{"code": "clerks", "description": "Clerks", "members": [PORTAL]}]
+    rights = [
+        (PORTAL, ["birth-records GET /births/*", "deaths"]),
+        ("TEST:readers", ["birth-records POST /births"]),
+        ("clerks", ["birth-records"]),
+    ]
+    civil["access_rights"] = [
+        {"provider": REGISTRY, "holder": holder, "services": services} for holder, services in rights
+    ]
+    portal["access_rights"] = civil["access_rights"]
+    own = portal["clients"][0]
+    own |= {"certificates": [pem(simulation, "portal")], "connection": "HTTPS"}
+    portal["clients"] = [own, client]
+    portal["signing"] = [{"member": "TEST:GOV:CIVILREG", "name": "Civil Registry"}]
+    data["instance"]["global_groups"] = [
+        {"code": "readers", "description": "Readers", "members": [PORTAL, REGISTRY]}
+    ]
+    return FederationArgs.model_validate(data)
+
+
+def pem(simulation: Simulation, name: str) -> str:
+    """A new certificate of an information system."""
+    from federation_rig.authority import LocalAuthority
+
+    folder = simulation.folder / "information-systems"
+    LocalAuthority(simulation.folder).issue_tls(folder, name, [])
+    return (folder / f"{name}.crt").read_text(encoding="ascii")
+
+
+def apply(provider: Direct, args: FederationArgs) -> None:
+    resources = declared(args)
+    provider.run(lambda: provider.apply(resources))
+
+
+def writes(asked: Asked) -> list[str]:
+    return [
+        f"{method} {server} {path.removeprefix('/api/v1')}" for method, server, path in asked if method != "GET"
+    ]
+
+
+def granted(simulation: Simulation, server: str) -> dict[str, set[str]]:
+    """Holders by service and endpoint, local groups by their code."""
+    found: dict[str, set[str]] = {}
+    descriptions = simulation.call(server, "GET", f"/clients/{REGISTRY}/service-descriptions").json()
+    for service in (service for item in descriptions for service in item["services"]):
+        places = {service["service_code"]: f"/services/{REGISTRY}:{service['service_code']}"}
+        for endpoint in service["endpoints"]:
+            name = f"{service['service_code']} {endpoint['method']} {endpoint['path']}"
+            places[name] = f"/endpoints/{endpoint['id']}"
+        for name, path in places.items():
+            holders = simulation.call(server, "GET", f"{path}/service-clients").json()
+            found[name] = {item.get("local_group_code") or item["id"] for item in holders}
+    return found
+
+
+def test_all_of_it_is_made_kept_changed_and_removed(
+    simulation: Simulation, rich: FederationArgs, direct: Callable[..., Direct], asked: Asked
+) -> None:
+    """The same at both servers; a second apply writes nothing; what leaves the declaration goes."""
+    apply(direct(), rich)
+    for server in ("ss-portal", "ss-civil"):
+        assert granted(simulation, server) == {
+            "birth-records": {"clerks"},
+            "birth-records GET /births/*": {PORTAL},
+            "birth-records POST /births": {"TEST:readers"},
+            "deaths": {PORTAL},
+        }
+    (token,) = simulation.call("ss-portal", "GET", "/tokens").json()
+    assert sorted((key["usage"], len(key["certificates"])) for key in token["keys"]) == [
+        ("AUTHENTICATION", 1),
+        ("SIGNING", 1),
+        ("SIGNING", 1),
+    ]
+
+    asked.clear()
+    apply(direct(), rich)
+    assert writes(asked) == []
+
+    provider = direct()
+    found = provider.run(lambda: existing(provider.servers)).resources
+    for token_name, name, inputs in declared(rich):
+        kind = token_name.rpartition(":")[2]
+        if kind in ("CertificationService", "TimestampingService"):
+            continue
+        wish = provider.kinds[token_name].inputs.model_validate(inputs)
+        if kind == "Client":
+            # The API tells digests of certificates.
+            digests = tuple(fingerprint(item.encode()) for item in wish.certificates)
+            wish = wish.model_copy(update={"certificates": digests})
+        assert found[kind][provider.kinds[token_name].key(wish)].inputs == wish, name
+    assert sum(map(len, found.values())) == len(declared(rich))
+
+    asked.clear()
+    apply(direct(), changed(rich, pem(simulation, "renewed")))
+    certificates = [line for line in writes(asked) if "tls-certificates" in line]
+    assert [line.split()[0] for line in certificates] == ["POST", "DELETE"]
+    assert granted(simulation, "ss-civil") == {
+        "birth-records": set(),
+        "birth-records POST /births": {"TEST:readers", PORTAL},
+        "deaths": {PORTAL},
+    }
+    members = simulation.call("ss-civil", "GET", f"/clients/{REGISTRY}/local-groups").json()[0]["members"]
+    assert [item["id"] for item in members] == [REGISTRY]
+
+    last = direct()
+    resources = declared(changed(rich, pem(simulation, "renewed")))
+    last.run(lambda: last.remove(resources))
+    assert [item["code"] for item in simulation.call("central", "GET", "/global-groups").json()] == [
+        "security-server-owners"
+    ]
+    assert simulation.call("central", "GET", "/clients").json()["clients"] == []
+
+
+def changed(args: FederationArgs, certificate: str) -> FederationArgs:
+    """Another certificate, an endpoint less, other members, other rights, at both servers."""
+    data = args.model_dump(mode="json")
+    for server in data["security_servers"]:
+        for client in server["clients"]:
+            if client["subsystem"] == REGISTRY:
+                client["services"][0]["endpoints"] = ["POST /births"]
+                client["local_groups"][0] |= {"description": "Other clerks", "members": [REGISTRY]}
+            else:
+                client["certificates"] = [certificate]
+        rights = server["access_rights"]
+        server["access_rights"] = [
+            {**rights[0], "services": ["birth-records POST /births", "deaths"]},
+            *rights[1:2],
+        ]
+    data["instance"]["global_groups"][0] |= {"description": "Others", "members": [PORTAL]}
+    return FederationArgs.model_validate(data)
+
+
+def test_a_vanished_service_is_told_with_the_next_step(
+    simulation: Simulation, declaration: FederationArgs, direct: Callable[..., Direct]
+) -> None:
+    """Somebody deleted it by hand after the state was written."""
+    apply(direct(), declaration)
+    (description,) = simulation.call("ss-civil", "GET", f"/clients/{REGISTRY}/service-descriptions").json()
+    simulation.call("ss-civil", "DELETE", f"/service-descriptions/{description['id']}")
+    rights = [item for item in declared(declaration) if item[1] == f"ss-civil/{REGISTRY}/rights"]
+    provider = direct()
+    with pytest.raises(Exception, match=r"doesn't offer birth-records, .* next: refresh"):
+        provider.run(lambda: provider.apply(rights))
+    apply(direct(), declaration)
+    assert granted(simulation, "ss-civil") == {"birth-records": {PORTAL}}
+
+
+def test_one_of_two_servers_is_enough(
+    simulation: Simulation, rich: FederationArgs, direct: Callable[..., Direct]
+) -> None:
+    """Messages go on when a provider's server stops: whichever answers is asked."""
+    data: dict[str, Any] = rich.model_dump(mode="json")
+    data["security_servers"][0]["clients"][0] |= {"connection": "HTTP", "certificates": []}
+    apply(direct(), FederationArgs.model_validate(data))
+    url = f"http://{simulation.addresses['ss-portal']}:{8080 + OFFSET}/r1/TEST/GOV/CIVILREG/REGISTRY/deaths/1"
+
+    def ask() -> str:
+        answer = httpx.get(
+            url, headers={"X-Road-Client": "TEST/GOV/DIGITAL/PORTAL"}, timeout=30, trust_env=False
+        )
+        return answer.headers.get("x-road-error", "")
+
+    # Nobody answers behind the registry: how far the message came is what counts.
+    reached = "Server.ServerProxy.ServiceFailed"
+    assert reached in ask()
+    simulation.processes["ss-civil"].kill()
+    simulation.processes["ss-civil"].wait(15)
+    assert [reached in ask() for _ in range(5)] == [True] * 5
