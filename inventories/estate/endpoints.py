@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
@@ -53,3 +54,11 @@ class ServiceEndpoint(Model):
 
     def __str__(self) -> str:
         return f"{self.method.value} {self.path}"
+
+    def covers(self, method: str, path: str) -> bool:
+        """Whether a request with this method, to this path below the service's address, goes to it."""
+        parts = (
+            ".*" if part == "**" else "[^/]*" if part == "*" else re.escape(part)
+            for part in re.split(r"(\*\*|\*)", self.path)
+        )
+        return self.method in (Method.ANY, method) and re.fullmatch("".join(parts), path) is not None

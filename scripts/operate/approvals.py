@@ -13,7 +13,7 @@ import hashlib
 import json
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from estate import Estate
 from estate.approval import Approvals
-from estate.federation import Federation
 from operate.failure import ExitCode, Failure
 from operate.files import write_atomically
 from stacks.federation.access import AccessChange, Rights
@@ -96,12 +95,18 @@ def digest(rights: Rights) -> str:
     return f"sha256:{hashlib.sha256(json.dumps(plain).encode()).hexdigest()}"
 
 
-def propose(estate: Estate, folder: Path, changes: Sequence[AccessChange], after: Rights) -> Path:
+def propose(
+    estate: Estate,
+    folder: Path,
+    changes: Sequence[AccessChange],
+    after: Rights,
+    reasons: Mapping[tuple[str, str, str], str],
+) -> Path:
     """Write the draft of a change, dated today, for approvers to read and sign; returns its path.
 
-    `folder` is the site's. A draft that says the same today is left as it is, with its signatures.
+    `folder` is the site's, `reasons` are by holder, provider and service. A draft that says the same today is
+    left as it is, with its signatures.
     """
-    reasons = _reasons(estate.federation)
 
     def lines(*, gains: bool) -> tuple[Line, ...]:
         return tuple(
@@ -211,17 +216,6 @@ def _verifies(allowed: Path, name: str, signature: Path, content: bytes) -> bool
     command = ["ssh-keygen", "-Y", "verify", "-f", str(allowed), "-I", name, "-n", NAMESPACE]
     done = subprocess.run([*command, "-s", str(signature)], input=content, capture_output=True, check=False)
     return done.returncode == 0
-
-
-def _reasons(federation: Federation) -> dict[tuple[str, str, str], str]:
-    def colons(identifier: str) -> str:
-        return ":".join([federation.instance, *identifier.split("/")])
-
-    return {
-        (colons(right.client), colons(right.provider), service): right.reason
-        for right in federation.access_rights
-        for service in right.services
-    }
 
 
 def _first(error: yaml.YAMLError | ValidationError) -> str:

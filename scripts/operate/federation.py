@@ -14,7 +14,15 @@ from operate.approvals import Approved
 from operate.failure import ExitCode, Failure
 from operate.run import Outcome, Run
 from stacks.federation import FederationArgs, arguments
-from stacks.federation.access import AccessChange, access_changes, existing_rights, recorded_rights, without
+from stacks.federation.access import (
+    AccessChange,
+    access_changes,
+    declared_rights,
+    existing_rights,
+    reasons,
+    recorded_rights,
+    without,
+)
 from stacks.federation.membership import declared_objects, departures, recorded_objects
 from stacks.providers.serving import ProviderError
 from stacks.providers.xroad.central import ManagementRequest
@@ -66,7 +74,9 @@ class Meaning:
         return [
             item
             for item in (self.look.drift.deviations if self.look else ())
-            if item.urn and not (item.kind == AccessRightsInputs.kind and item.key.partition("/")[2] in more)
+            if item.urn
+            and not (item.kind == AccessRightsInputs.kind and item.key.partition("/")[2] in more)
+            and not (more and _more_members(item))
         ]
 
     def lines(self) -> list[str]:
@@ -196,7 +206,7 @@ def meaning(run: Run, resources: Iterable[Mapping[str, Any]]) -> Meaning:
     """Compare what is declared with what the servers hold, or with what is recorded if they can't be asked."""
     args, resources = arguments(run.estate), list(resources)
     seen = look(run, args, resources)
-    declared, known = args.access_rights(), recorded_rights(resources)
+    declared, known = declared_rights(args), recorded_rights(resources)
     present = known if seen is None else existing_rights(seen.existing, resources)
     # A provider's rights are one resource: where it changes, what was given by hand goes with the rest.
     touched = {provider for provider, _ in (*without(declared, known), *without(known, declared))}
@@ -251,7 +261,7 @@ def require_agreement(run: Run, found: Meaning) -> Approved | None:
         run.estate,
         site_folder(run),
         found.access,
-        found.args.access_rights(),
+        declared_rights(found.args),
         f"scripts/smartgouv federation propose {run.workspace.site}{run.workspace.lab_option('--lab')}"
         "   # then have the draft signed: docs/access-rights.md",
     )
@@ -273,7 +283,9 @@ def propose(run: Run, found: Meaning) -> Path:
             next_step=f"scripts/smartgouv plan {run.workspace.site} {PROGRAM}",
             code=ExitCode.BAD_INPUT,
         )
-    return approvals.propose(run.estate, site_folder(run), found.access, found.args.access_rights())
+    return approvals.propose(
+        run.estate, site_folder(run), found.access, declared_rights(found.args), reasons(found.args)
+    )
 
 
 def site_folder(run: Run) -> Path:
@@ -303,6 +315,12 @@ def _pruned(run: Run, outcome: Outcome) -> Outcome:
 
 def _with(outcome: Outcome, count: int, what: str) -> Outcome:
     return replace(outcome, text=f"{outcome.text}, {count} {what}", changed=outcome.changed + count)
+
+
+def _more_members(item: Deviation) -> bool:
+    """Whether a group has members that somebody added by hand."""
+    then, now = item.fields.get("members", ((), ()))
+    return not set(now) <= set(then)
 
 
 def _request(item: ManagementRequest) -> str:

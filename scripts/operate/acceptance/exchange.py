@@ -32,12 +32,20 @@ class Pair(NamedTuple):
 
 
 def pairs(estate: Estate) -> list[Pair]:
-    """Every subsystem with every service; its own are no exception, as X-Road makes none."""
+    """Every subsystem with every service; its own are no exception, as X-Road makes none.
+
+    A right that is narrowed to endpoints counts if one of them covers the request that is made.
+    """
     declared = {
         (holder, SubsystemId.parse(right.provider), service)
         for right in estate.federation.access_rights
-        for holder in estate.federation.holders(right)
         for service in right.services
+        if not right.endpoints
+        or any(
+            endpoint.covers("GET", f"/{_example(estate, SubsystemId.parse(right.provider), service)}")
+            for endpoint in right.endpoints
+        )
+        for holder in estate.federation.holders(right)
     }
     subsystems = estate.federation.subsystems()
     return [
@@ -77,7 +85,7 @@ def judged(estate: Estate, pair: Pair, answer: dict[str, Any]) -> Check:
         # Asked without a certificate: even what is declared has to be refused then.
         return Check(GROUP, str(pair), error == UNPROVEN, detail)
     if pair.declared:
-        passed = answer["status"] == 200 and not error and _example(estate, pair) in answer["body"]
+        passed = answer["status"] == 200 and not error and _of(estate, pair) in answer["body"]
         return Check(GROUP, str(pair), passed, f"status {answer['status']}" if passed else detail)
     return Check(GROUP, str(pair), error == DENIED, detail)
 
@@ -85,18 +93,22 @@ def judged(estate: Estate, pair: Pair, answer: dict[str, Any]) -> Check:
 def _request(estate: Estate, server: str, pair: Pair) -> dict[str, Any]:
     port = max(LISTENERS[Endpoint.INFORMATION_SYSTEMS].ports)
     instance = estate.federation.instance
-    path = f"/r1/{instance}/{pair.provider}/{pair.service}/{quote(_example(estate, pair), safe='')}"
+    path = f"/r1/{instance}/{pair.provider}/{pair.service}/{_of(estate, pair)}"
     return {
         "url": f"https://{estate.fqdn(server)}:{port}{path}",
         "headers": {"X-Road-Client": f"{instance}/{pair.consumer}"},
     }
 
 
-def _example(estate: Estate, pair: Pair) -> str:
-    """An identifier that the sector system behind the service knows."""
-    services = estate.federation.subsystems()[pair.provider].services
-    sector = next(service.sector for service in services if service.code == pair.service)
-    return next(item.example for item in estate.sectors if item.name == sector)
+def _of(estate: Estate, pair: Pair) -> str:
+    return _example(estate, pair.provider, pair.service)
+
+
+def _example(estate: Estate, provider: SubsystemId, service: str) -> str:
+    """An identifier that the sector system behind a service knows, as it stands in a path."""
+    services = estate.federation.subsystems()[provider].services
+    sector = next(item.sector for item in services if item.code == service)
+    return quote(next(item.example for item in estate.sectors if item.name == sector), safe="")
 
 
 def _error(answer: dict[str, Any]) -> str:

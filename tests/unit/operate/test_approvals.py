@@ -20,6 +20,7 @@ JUSTICE = "BJ-LAB:GOV:JUSTICE:REGISTRY"
 BEFORE = {(JUSTICE, PORTAL): frozenset({"criminal-records"})}
 AFTER = {(CIVIL, PORTAL): frozenset({"birth-records"})}
 CHANGES = access_changes(BEFORE, AFTER)
+REASONS = {(PORTAL, CIVIL, "birth-records"): "Citizens ask for their birth record"}
 OFFICES = ("data-protection", "security-officer", "registrar")
 
 
@@ -60,16 +61,16 @@ def refusal(estate: Estate, folder: Path, changes: list[approvals.AccessChange] 
 
 
 def test_a_draft_says_who_gains_and_loses_what_and_why(estate: Estate, tmp_path: Path) -> None:
-    draft = approvals.propose(estate, tmp_path, CHANGES, AFTER)
+    draft = approvals.propose(estate, tmp_path, CHANGES, AFTER, REASONS)
 
     text = draft.read_text("utf-8")
     assert "reason: Citizens ask for their birth record" in text
     assert "service: criminal-records" in text
-    assert approvals.propose(estate, tmp_path, CHANGES, AFTER) == draft
+    assert approvals.propose(estate, tmp_path, CHANGES, AFTER, REASONS) == draft
 
 
 def test_two_of_three_are_enough(estate: Estate, tmp_path: Path, keys: Path) -> None:
-    draft = approvals.propose(estate, tmp_path, CHANGES, AFTER)
+    draft = approvals.propose(estate, tmp_path, CHANGES, AFTER, REASONS)
     assert "no draft" not in refusal(estate, tmp_path).details
     sign(keys, "registrar", draft)
     assert "signed by registrar" in refusal(estate, tmp_path).details
@@ -84,7 +85,7 @@ def test_two_of_three_are_enough(estate: Estate, tmp_path: Path, keys: Path) -> 
 
 def test_what_is_left_of_an_approved_change_is_approved(estate: Estate, tmp_path: Path, keys: Path) -> None:
     """An apply that was interrupted has done a part of it."""
-    draft = approvals.propose(estate, tmp_path, CHANGES, AFTER)
+    draft = approvals.propose(estate, tmp_path, CHANGES, AFTER, REASONS)
     for who in ("registrar", "data-protection"):
         sign(keys, who, draft)
 
@@ -99,7 +100,7 @@ def test_nothing_to_approve(estate: Estate, tmp_path: Path) -> None:
 
 def test_signatures_that_count_for_nothing(estate: Estate, tmp_path: Path, keys: Path) -> None:
     """The same office twice, a stranger, another purpose, another draft, rubbish."""
-    draft = approvals.propose(estate, tmp_path, CHANGES, AFTER)
+    draft = approvals.propose(estate, tmp_path, CHANGES, AFTER, REASONS)
     first = sign(keys, "registrar", draft)
     first.with_name(f"{draft.name}.again.sig").write_bytes(first.read_bytes())
     sign(keys, "stranger", draft)
@@ -114,7 +115,7 @@ def test_signatures_that_count_for_nothing(estate: Estate, tmp_path: Path, keys:
 
 def test_a_draft_that_was_altered_after_it_was_signed(estate: Estate, tmp_path: Path, keys: Path) -> None:
     """Even a comment: what was signed are the bytes."""
-    draft = approvals.propose(estate, tmp_path, CHANGES, AFTER)
+    draft = approvals.propose(estate, tmp_path, CHANGES, AFTER, REASONS)
     for who in ("registrar", "data-protection"):
         sign(keys, who, draft)
     draft.write_text(draft.read_text("utf-8") + "# seen\n", "utf-8")
@@ -127,7 +128,7 @@ def test_a_draft_of_something_else(more: str, estate: Estate, tmp_path: Path, ke
     """It doesn't cover what isn't written in it, nor lead elsewhere, nor stand for another site."""
     home = estate.model_copy(update={"site": estate.site.model_copy(update={"name": "staging"})})
     after = {**AFTER, (JUSTICE, CIVIL): frozenset({"criminal-records"})} if more == "target" else AFTER
-    draft = approvals.propose(home if more == "site" else estate, tmp_path, CHANGES, after)
+    draft = approvals.propose(home if more == "site" else estate, tmp_path, CHANGES, after, REASONS)
     for who in OFFICES:
         sign(keys, who, draft)
     changes = {
@@ -141,7 +142,7 @@ def test_a_draft_of_something_else(more: str, estate: Estate, tmp_path: Path, ke
 @pytest.mark.parametrize("days", [-1, 31])
 def test_a_draft_of_another_time(days: int, estate: Estate, tmp_path: Path, keys: Path) -> None:
     """Older than the estate lets it be, or of the future."""
-    draft = approvals.propose(estate, tmp_path, CHANGES, AFTER)
+    draft = approvals.propose(estate, tmp_path, CHANGES, AFTER, REASONS)
     today = datetime.now(UTC).date()
     moved = today - timedelta(days=days)
     draft.write_text(draft.read_text("utf-8").replace(str(today), str(moved)), "utf-8")
