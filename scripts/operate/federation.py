@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from estate import Estate, EstateError, load
 from estate.load import SITES
 from operate import approvals, pulumi_stack
 from operate.approvals import Approved
 from operate.failure import ExitCode, Failure
+from operate.federation_import import Composed, compose
 from operate.run import Outcome, Run
 from stacks.federation import FederationArgs, arguments
 from stacks.federation.access import (
@@ -31,6 +37,7 @@ from stacks.providers.xroad.existing import Existing, existing
 from stacks.providers.xroad.pruning import prune
 from stacks.providers.xroad.resources.access_rights import AccessRightsInputs
 from stacks.providers.xroad.servers import Servers
+from stacks.providers.xroad.settings import READ_ONLY_VARIABLE
 
 PROGRAM = "federation"
 
@@ -273,6 +280,53 @@ def require_agreement(run: Run, found: Meaning) -> Approved | None:
             code=ExitCode.BAD_INPUT,
         )
     return approved
+
+
+def bring_in(run: Run, *, adopt: bool) -> tuple[Composed, int]:
+    """What exists as a site's data, and how many objects; to `adopt` it, also as the state of an apply.
+
+    Nothing is written to any server. Failure if what exists can't be declared: nothing is adopted then.
+    """
+    resources = pulumi_stack.recorded(run, PROGRAM)
+    seen = look(run, arguments(run.estate), resources)
+    if seen is None:
+        raise Failure(
+            "the central server can't be asked",
+            next_step=f"{run.workspace.apply_command} --stage exchange   # starts it and makes its API key",
+        )
+    composed = compose(seen.existing, run.estate)
+    count = sum(len(items) for items in seen.existing.resources.values())
+    if adopt:
+        declared = Run(run.workspace, _with_federation(run, composed), run.report, run.lock)
+        with _read_only():
+            pulumi_stack.up(declared, PROGRAM)
+    return composed, count
+
+
+def _with_federation(run: Run, composed: Composed) -> Estate:
+    """The site's estate with the federation that exists. Failure naming what is wrong with that."""
+    overlay = run.workspace.overlay_file if run.workspace.overlay_file.exists() else None
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, run.workspace.site)
+        shutil.copytree(site_folder(run), folder)
+        (folder / "federation.yml").write_text(composed.text(), encoding="utf-8")
+        try:
+            return load(folder, overlay)
+        except EstateError as error:
+            raise Failure(
+                "what exists can't be declared as it is",
+                details=str(error).replace(f"{scratch}/", ""),
+                next_step="# mend it at the servers, or write federation.yml by hand from what was printed",
+            ) from None
+
+
+@contextmanager
+def _read_only() -> Iterator[None]:
+    os.environ[READ_ONLY_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[READ_ONLY_VARIABLE]
 
 
 def propose(run: Run, found: Meaning) -> Path:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from operate import command_line
 from operate.command_line import Json, Lab, Site, require_raised
 from operate.failure import ExitCode
-from operate.files import exclusive
+from operate.files import exclusive, write_atomically
 from operate.reporting import Report
 from operate.run import Run
 from operate.workspace import open_workspace
@@ -56,4 +58,49 @@ def show_drift(site: Site, lab: Lab = None, as_json: Json = False) -> None:
         report.done("drift", time.monotonic() - started, f"{len(found.lines)} things done by hand")
         report.document(found.document())
         if found.lines or found.unreachable:
+            raise typer.Exit(ExitCode.FAILED)
+
+
+@application.command("import")
+def import_(
+    site: Site,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Write the data to this file, not to standard output.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print: leave the state of applies as it is.")
+    ] = False,
+    lab: Lab = None,
+    as_json: Json = False,
+) -> None:
+    """Print the federation that exists as a site's federation.yml, and take it over into the state.
+
+    Writes nothing to any server. Ends with 1 if something exists that the data can't say.
+    """
+    from operate import federation
+
+    # The data goes to standard output, so people read beside it.
+    report = Report(as_json=True)
+    with command_line.reported(report, interrupted="Nothing was written to any server."):
+        workspace = open_workspace(site, lab)
+        require_raised(workspace)
+        with exclusive(workspace.lock_file, f"scripts/smartgouv federation import {site}") as lock:
+            run = Run(workspace, workspace.load(), report, lock)
+            started = time.monotonic()
+            with report.working("import"):
+                composed, count = federation.bring_in(run, adopt=not dry_run)
+        for sentence in composed.untold:
+            report.warning(sentence)
+        if composed.groundless:
+            report.warning(f"{composed.groundless} rights have no ground yet: look for 'Imported'")
+        taken = "looked at" if dry_run else "taken over"
+        report.done("import", time.monotonic() - started, f"{count} objects {taken}")
+        if output is not None:
+            write_atomically(output, composed.text())
+        if as_json:
+            found = {"objects": count, "untold": composed.untold, "groundless": composed.groundless}
+            report.document({**found, "data": composed.document})
+        elif output is None:
+            typer.echo(composed.text(), nl=False)
+        if composed.untold:
             raise typer.Exit(ExitCode.FAILED)

@@ -7,12 +7,19 @@ from collections.abc import AsyncIterator
 from stacks.providers.xroad.drift import Drift
 from stacks.providers.xroad.existing import Existing
 from stacks.providers.xroad.resources.central_server import CentralServerKind
+from stacks.providers.xroad.resources.configuration_part import ConfigurationPartKind
 from stacks.providers.xroad.resources.kinds import KINDS
 from stacks.providers.xroad.resources.management import ManagementProviderKind, ManagementRegistrationKind
 from stacks.providers.xroad.resources.security_server import SecurityServerKind
 from stacks.providers.xroad.servers import Servers
 
-_STAYING = (CentralServerKind, ManagementProviderKind, ManagementRegistrationKind, SecurityServerKind)
+_STAYING = (
+    CentralServerKind,
+    ConfigurationPartKind,
+    ManagementProviderKind,
+    ManagementRegistrationKind,
+    SecurityServerKind,
+)
 """What the API can't undo, and servers: whoever runs one decides that it goes."""
 
 

@@ -17,6 +17,9 @@ TIMESTAMPING_VARIABLE = "SMARTGOUV_TIMESTAMPING"
 """Names the folder with the certificates of time-stamping authorities: `<host>.crt` (PEM)."""
 
 
+READ_ONLY_VARIABLE = "SMARTGOUV_READ_ONLY"
+"""Set to anything, the provider only looks: what it would have to write fails instead. Imports work so."""
+
 _ENGINE_SETTINGS = frozenset({"version", "pluginDownloadURL"})
 
 

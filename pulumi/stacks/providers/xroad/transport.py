@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable, Mapping
 from time import monotonic
@@ -10,9 +11,11 @@ from typing import Any
 
 import httpx
 
+from stacks.providers.serving import ProviderError
 from stacks.providers.xroad.endpoint import Endpoint, certificate_refused
 from stacks.providers.xroad.errors import WARNINGS_DETECTED, ApiError, UnreachableError
 from stacks.providers.xroad.memory import Memory
+from stacks.providers.xroad.settings import READ_ONLY_VARIABLE
 
 NOT_PROCESSED = frozenset({429, 503})
 """Answers that promise that the request did nothing, so that it may be repeated."""
@@ -148,6 +151,8 @@ class AdminConnection:
     async def _repeated(
         self, method: str, path: str, headers: Mapping[str, str] | None, options: Mapping[str, Any]
     ) -> httpx.Response:
+        if method != "GET" and os.environ.get(READ_ONLY_VARIABLE):
+            raise ProviderError(f"{self.endpoint}: {method} {path} would change something, and this only looks")
         ends = monotonic() + self._patience
         pause = 0.5
         while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from operate.run import Outcome, Run
 from operate.workspace import Workspace
 from stacks.federation.arguments import FederationArgs
 from stacks.providers.xroad.servers import Servers
-from stacks.providers.xroad.settings import Settings
+from stacks.providers.xroad.settings import READ_ONLY_VARIABLE, Settings
 
 pytestmark = pytest.mark.engine
 
@@ -185,3 +187,24 @@ def test_a_server_that_cannot_be_asked_is_told(run: Run, simulation: Simulation)
     assert found.lines() == []
     (warning,) = told(run).warnings
     assert warning.startswith("what 'ss-civil' holds isn't known")
+
+
+def test_what_exists_is_taken_over_without_a_write(
+    simulation: Simulation, stack: Stack, declaration: FederationArgs
+) -> None:
+    """A lost state is read from the servers, and the next apply has nothing to do."""
+    stack.declare(declaration)
+    stack.run("up")
+    shutil.rmtree(stack.folder / "state")
+    looking = dataclasses.replace(stack, environment={**stack.environment, READ_ONLY_VARIABLE: "1"})
+
+    assert set(looking.run("up")) == {"create"}
+    assert looking.writes() == []
+    assert set(stack.run("up")) == {"same"}
+    assert stack.writes() == []
+
+    servers = tuple(item.model_copy(update={"access_rights": ()}) for item in declaration.security_servers)
+    stack.declare(declaration.model_copy(update={"security_servers": servers}))
+    with pytest.raises(AssertionError, match="would change something, and this only looks"):
+        looking.run("up")
+    assert holders(simulation) == [PORTAL]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from stacks.providers.serving import ProviderError
 from stacks.providers.xroad.endpoint import Endpoint
 from stacks.providers.xroad.errors import ApiError, UnreachableError
 from stacks.providers.xroad.transport import AdminConnection, Pace
@@ -85,6 +86,17 @@ def test_a_write_that_broke_off_is_not_repeated() -> None:
     with pytest.raises(UnreachableError, match="POST /members broke off"):
         asyncio.run(connection(answers).send("POST", "/members", {}))
     assert len(answers.seen) == 1
+
+
+def test_nothing_is_written_where_one_only_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a resource thinks that it has to do: the request isn't sent."""
+    monkeypatch.setenv("SMARTGOUV_READ_ONLY", "1")
+    answers = Answers(httpx.Response(200, json={"info": "7.8.0"}))
+
+    with pytest.raises(ProviderError, match="POST /members would change something"):
+        asyncio.run(connection(answers).send("POST", "/members", {}))
+    assert answers.seen == []
+    assert asyncio.run(connection(answers).get("/system/version")) == {"info": "7.8.0"}
 
 
 def test_patience_ends() -> None:
