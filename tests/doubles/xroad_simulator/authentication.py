@@ -1,4 +1,4 @@
-"""Who may call the admin APIs: API keys, accounts, cookies, and the roles they carry.
+"""Who may call the admin APIs: API keys, accounts, cookies, the roles they carry, what roles permit.
 
 Keys are stored as SHA-256. Key management takes HTTP basic authentication and only from the
 addresses of `key-management-api-whitelist`; everything else takes `X-Road-ApiKey` or a log-in.
@@ -14,7 +14,7 @@ import hmac
 import ipaddress
 import secrets
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -130,15 +130,30 @@ class Gate:
         store: Store,
         accounts: Accounts,
         server_roles: frozenset[Role],
+        permissions: Mapping[str, frozenset[Role]],
         key_management_whitelist: str,
         regular_whitelist: str,
     ) -> None:
         self._store = store
         self._accounts = accounts
         self.server_roles = server_roles
+        self._permissions = permissions
         self._key_management_whitelist = key_management_whitelist
         self._regular_whitelist = regular_whitelist
         self._sessions: dict[str, tuple[Principal, str]] = {}
+
+    def permissions_of(self, principal: Principal) -> list[str]:
+        """What a caller may do."""
+        return [name for name, roles in self._permissions.items() if roles & principal.roles]
+
+    def may(self, principal: Principal, *permissions: str) -> bool:
+        """Whether a caller has one of these permissions."""
+        return any(self._permissions[name] & principal.roles for name in permissions)
+
+    def require(self, principal: Principal, *permissions: str) -> None:
+        """403 unless the caller has one of these permissions."""
+        if not self.may(principal, *permissions):
+            raise HTTPException(HTTPStatus.FORBIDDEN)
 
     def all_keys(self) -> list[ApiKeyRecord]:
         """Every API key."""
@@ -237,16 +252,17 @@ def gate(request: Request) -> Gate:
     return found
 
 
-def allow(*roles: Role) -> Any:
-    """Dependency of a route: only callers with one of these roles, or any known caller if none."""
+def allow(*permissions: str) -> Any:
+    """Dependency of a route: callers with one of these permissions, or any known caller if there is none."""
 
     def check(request: Request) -> Principal:
-        principal = gate(request).caller(request)
-        if roles and not principal.roles.intersection(roles):
-            raise HTTPException(HTTPStatus.FORBIDDEN)
+        of_server = gate(request)
+        principal = of_server.caller(request)
+        if permissions:
+            of_server.require(principal, *permissions)
         return principal
 
-    check.__doc__ = "Refuse callers without a role."
+    check.__doc__ = "Refuse callers without the permission."
     dependency: Callable[[Request], Principal] = check
     return Depends(dependency)
 
@@ -308,7 +324,11 @@ def change_api_key(request: Request, number: int, roles: list[str]) -> ApiKeyVie
 
 @api_keys.delete("/{number}")
 def revoke_api_key(request: Request, number: int) -> None:
-    """Revoke a key. X-Road lets it live on for its cache's 60 s; here it ends at once."""
+    """Revoke a key. It ends at once.
+
+    X-Road's cache of 60 s is emptied by the node that changes a key (`ApiKeyRepository.java`): a revoked key
+    lives on at other nodes only, and a simulator is one node.
+    """
     gate(request).revoke_key(number)
 
 
@@ -334,7 +354,8 @@ def log_out(request: Request) -> None:
 
 
 @sessions.get("/api/v1/user")
-def user(principal: Annotated[Principal, allow()]) -> dict[str, Any]:
+def user(request: Request, principal: Annotated[Principal, allow()]) -> dict[str, Any]:
     """The caller as the API sees it."""
     roles = sorted(role.value for role in principal.roles)
-    return {"username": principal.name, "roles": roles, "permissions": []}
+    permissions = gate(request).permissions_of(principal)
+    return {"username": principal.name, "roles": roles, "permissions": permissions}

@@ -1,34 +1,22 @@
-"""The global configuration: what it holds, how it is signed, and how a server checks it.
+"""The global configuration: what a security server knows of its instance, and the anchor that it trusts.
 
-The central server writes a directory (expiry, hash of each file), signs it with the active key of
-its source, and serves both as one multipart document (pr-gconf). A security server accepts it if
-the signature matches a certificate of its anchor, the instance is its own, and it hasn't expired.
-The parameters themselves are JSON here and XML in X-Road.
+How the parameters are written is in `parameters_xml`, how they are signed and checked in `signed_directory`.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import secrets
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
-from datetime import datetime
-from email import message_from_bytes
+from collections.abc import Iterator
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from pydantic import BaseModel, ConfigDict
 
-from xroad_simulator import software_token
-from xroad_simulator.certificates import decode
-from xroad_simulator.clock import now, timestamp
+from xroad_simulator.certificates import decode, encode
 from xroad_simulator.identifiers import ClientId, ServerId
-from xroad_simulator.software_token import PrivateKey
 
-FORMAT_VERSION = 6
 _XMLNS = "http://x-road.eu/xsd/xroad.xsd"
-_CRLF = b"\r\n"
 
 
 class ConfigurationError(Exception):
@@ -52,15 +40,25 @@ class Responder(_Model):
     certificate: str | None = None
 
 
-class CertificationService(_Model):
-    """An approved CA."""
+class Authority(_Model):
+    """A CA and who tells the status of its certificates."""
+
+    certificate: str
+    responders: tuple[Responder, ...] = ()
+
+
+class CertificationService(Authority):
+    """An approved CA, and those below it."""
 
     name: str
-    certificate: str
     certificate_profile_info: str
     authentication_only: bool
     default_csr_format: str
-    responders: tuple[Responder, ...] = ()
+    intermediates: tuple[Authority, ...] = ()
+    acme_directory_url: str | None = None
+    acme_ip_address: str | None = None
+    authentication_profile_id: str | None = None
+    signing_profile_id: str | None = None
 
 
 class TimestampingService(_Model):
@@ -88,13 +86,30 @@ class Member(_Model):
     subsystems: tuple[Subsystem, ...] = ()
 
 
+class SigningSource(_Model):
+    """A central server and the certificates that may sign its configurations."""
+
+    address: str
+    internal_certificates: tuple[str, ...]
+    external_certificates: tuple[str, ...]
+
+
 class SecurityServer(_Model):
     """A registered security server: address, authentication certificates, clients."""
 
     id: str
     address: str
     authentication_certificates: tuple[str, ...]
+    """`certificate_hash` of each."""
+    sha1_hashes: tuple[str, ...] = ()
+    """What the oldest format has instead."""
     clients: tuple[str, ...]
+    in_maintenance: bool = False
+    maintenance_message: str | None = None
+
+    def has(self, certificate: str) -> bool:
+        """Whether an authentication certificate (base64) is registered to this server."""
+        return certificate_hash(certificate) in self.authentication_certificates
 
 
 class GlobalGroup(_Model):
@@ -116,6 +131,7 @@ class Parameters(_Model):
     """Everything that a security server knows about the rest of its instance."""
 
     instance: str
+    sources: tuple[SigningSource, ...] = ()
     member_classes: tuple[MemberClass, ...]
     members: tuple[Member, ...]
     security_servers: tuple[SecurityServer, ...]
@@ -131,8 +147,25 @@ class Parameters(_Model):
     timestamping_interval_seconds: int = 60
 
     def authorities(self) -> list[x509.Certificate]:
-        """The certificates of the approved CAs."""
-        return [decode(service.certificate) for service in self.certification_services]
+        """The certificates of the approved CAs and of those below them."""
+        return [decode(authority.certificate) for authority in self._authorities()]
+
+    def _authorities(self) -> Iterator[Authority]:
+        for service in self.certification_services:
+            yield service
+            yield from service.intermediates
+
+    def responders(self, authority: x509.Certificate) -> list[Responder]:
+        """Who tells the status of a CA's certificates."""
+        wanted = encode(authority)
+        named = [known.responders for known in self._authorities() if known.certificate == wanted]
+        return [responder for responders in named for responder in responders]
+
+    def is_intermediate(self, authority: x509.Certificate) -> bool:
+        """Whether a CA is below an approved one, so that its own status counts as well."""
+        wanted = encode(authority)
+        below = [known for service in self.certification_services for known in service.intermediates]
+        return any(known.certificate == wanted for known in below)
 
     def server(self, identifier: ServerId) -> SecurityServer | None:
         """The server with this identifier, or None."""
@@ -216,112 +249,6 @@ def anchor_hash(data: bytes) -> str:
     return hashlib.sha224(data).hexdigest().upper()
 
 
-def _boundary() -> str:
-    return f"jetty{secrets.token_hex(10)}"
-
-
-def _multipart(boundary: str, parts: Sequence[bytes]) -> bytes:
-    marker = f"--{boundary}".encode()
-    return b"".join(marker + _CRLF + part + _CRLF for part in parts) + marker + b"--" + _CRLF
-
-
-def location(generation: str) -> str:
-    """Path of the parameters of one generation on the central server's web server."""
-    return f"/V{FORMAT_VERSION}/{generation}/shared-params.json"
-
-
-def publish(instance: str, content: bytes, path: str, expires: datetime, key: PrivateKey, signer: str) -> bytes:
-    """A signed directory with one file; `signer` is the base64 of the signing certificate."""
-    inner = _boundary()
-    header = f"Expire-date: {timestamp(expires)}\r\nVersion: {FORMAT_VERSION}\r\n\r\n".encode()
-    digest = base64.b64encode(hashlib.sha512(content).digest()).decode()
-    entry = (
-        "Content-type: application/octet-stream\r\n"
-        "Content-transfer-encoding: base64\r\n"
-        f'Content-identifier: SHARED-PARAMETERS; instance="{instance}"\r\n'
-        f"Content-location: {path}\r\n"
-        "Hash-algorithm-id: http://www.w3.org/2001/04/xmlenc#sha512\r\n\r\n"
-        f"{digest}"
-    ).encode()
-    directory = f"Content-Type: multipart/mixed; charset=UTF-8; boundary={inner}\r\n\r\n".encode() + _multipart(
-        inner, [header, entry]
-    )
-    signature = base64.b64encode(software_token.sign(key, directory)).decode()
-    certificate_hash = base64.b64encode(hashlib.sha512(base64.b64decode(signer)).digest()).decode()
-    signed = (
-        "Content-type: application/octet-stream\r\n"
-        "Content-transfer-encoding: base64\r\n"
-        "Signature-algorithm-id: sha512\r\n"
-        "Verification-certificate-hash: "
-        f'{certificate_hash}; hash-algorithm-id="http://www.w3.org/2001/04/xmlenc#sha512"\r\n\r\n'
-        f"{signature}"
-    ).encode()
-    outer = _boundary()
-    return f"{outer}\r\n".encode() + _multipart(outer, [directory, signed])
-
-
-class Directory(_Model):
-    """A verified directory: where the parameters are, what their hash is, when all expires."""
-
-    location: str
-    digest: str
-    expires: datetime
-
-    @property
-    def is_expired(self) -> bool:
-        """Whether it must not be used any more."""
-        return now() > self.expires
-
-    def names(self, content: bytes) -> bool:
-        """Whether this is the directory's content."""
-        return base64.b64encode(hashlib.sha512(content).digest()).decode() == self.digest
-
-    def accept(self, content: bytes) -> Parameters:
-        """The parameters; ConfigurationError if they aren't those of the directory."""
-        if not self.names(content):
-            raise ConfigurationError("conf_verification.signature_invalid", "hash mismatch")
-        return Parameters.model_validate_json(content)
-
-
-def verify(document: bytes, anchor: Anchor) -> Directory:
-    """Check a downloaded document against an anchor and read its directory."""
-    boundary, _, body = document.partition(_CRLF)
-    pieces = body.split(b"--" + boundary)
-    if len(pieces) != 4:
-        raise ConfigurationError("conf_verification.malformed", "not two parts")
-    directory = pieces[1].removeprefix(_CRLF).removesuffix(_CRLF)
-    signed = message_from_bytes(pieces[2].removeprefix(_CRLF))
-    wanted = str(signed["Verification-certificate-hash"]).partition(";")[0]
-    for certificate in anchor.verification_certificates:
-        digest = base64.b64encode(hashlib.sha512(base64.b64decode(certificate)).digest())
-        if digest.decode() == wanted:
-            break
-    else:
-        raise ConfigurationError("conf_verification.cert_not_found", "signer not in the anchor")
-    try:
-        software_token.verify(
-            decode(certificate).public_key(),
-            base64.b64decode(str(signed.get_payload())),
-            directory,
-        )
-    except InvalidSignature as error:
-        raise ConfigurationError("conf_verification.signature_invalid", "signature mismatch") from error
-    return _read(directory, anchor)
-
-
-def _read(directory: bytes, anchor: Anchor) -> Directory:
-    message = message_from_bytes(directory)
-    parts = [part for part in message.walk() if not part.is_multipart()]
-    if len(parts) != 2:
-        raise ConfigurationError("conf_verification.malformed", "not one file")
-    header, entry = parts
-    if f'instance="{anchor.instance}"' not in str(entry["Content-identifier"]):
-        raise ConfigurationError("conf_verification.other", "another instance")
-    read = Directory(
-        location=str(entry["Content-location"]),
-        digest=str(entry.get_payload()).strip(),
-        expires=datetime.fromisoformat(str(header["Expire-date"])),
-    )
-    if read.is_expired:
-        raise ConfigurationError("conf_verification.conf_expired", str(read.expires))
-    return read
+def certificate_hash(certificate: str, algorithm: str = "sha256") -> str:
+    """Hash of a certificate, both in base64: how the configuration names authentication certificates."""
+    return base64.b64encode(hashlib.new(algorithm, base64.b64decode(certificate)).digest()).decode()

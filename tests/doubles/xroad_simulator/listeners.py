@@ -33,6 +33,9 @@ _RENEWAL_CHECK_SECONDS = 15
 PEER_CERTIFICATE = "xroad_simulator.peer_certificate"
 """Key in a request's scope: the client's certificate as DER, absent without one."""
 
+BREAK_OFF = "xroad_simulator.break_off"
+"""Key in a request's scope: a function that ends the connection at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listener:
@@ -45,23 +48,24 @@ class Listener:
 
 
 class _PeerAwareProtocol(H11Protocol):
-    """HTTP that tells the application which certificate the client showed.
+    """HTTP that tells the application which certificate the client showed, and lets it hang up.
 
-    ASGI has a TLS extension for that, but no server implements it.
+    ASGI has a TLS extension for the former, but no server implements it.
     """
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
         certificate = None if tls is None else tls.getpeercert(binary_form=True)
-        if certificate is None:
-            return
+        known = {BREAK_OFF: transport.abort}
+        if certificate is not None:
+            known[PEER_CERTIFICATE] = certificate
         inner: Any = self.app
 
-        async def with_certificate(scope: Scope, receive: Receive, send: Send) -> None:
-            await inner({**scope, PEER_CERTIFICATE: certificate}, receive, send)
+        async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
+            await inner({**scope, **known}, receive, send)
 
-        self.app = with_certificate
+        self.app = with_connection
 
 
 class _Config(uvicorn.Config):
@@ -149,6 +153,9 @@ class TlsFiles:
     def __init__(self, directory: Path, name: str, addresses: Sequence[str]) -> None:
         """Read the files; they are made self-signed where they are missing."""
         self._certificate, self._key = directory / f"{name}.crt", directory / f"{name}.key"
+        self._next_certificate, self._next_key = directory / f"{name}.crt.new", directory / f"{name}.key.new"
+        self._addresses = addresses
+        self._finish()
         if not (self._certificate.exists() and self._key.exists()):
             make_self_signed(self._certificate, self._key, addresses)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -163,6 +170,33 @@ class TlsFiles:
         """The certificate file's content."""
         return self._certificate.read_bytes()
 
+    def key(self) -> bytes:
+        """The key file's content."""
+        return self._key.read_bytes()
+
+    def renew(self) -> None:
+        """Make a new key and a self-signed certificate."""
+        make_self_signed(self._next_certificate, self._next_key, self._addresses)
+        self._finish()
+        self.refresh()
+
+    def replace(self, certificate: bytes, key: bytes) -> None:
+        """Use another certificate and its key."""
+        self._next_key.touch(mode=0o600)
+        self._next_key.write_bytes(key)
+        # The certificate comes last: a pair is complete once it is there.
+        _write_whole(self._next_certificate, certificate)
+        self._finish()
+        self.refresh()
+
+    def _finish(self) -> None:
+        """Put a new pair in place, also one that a killed process had written; half a pair is dropped."""
+        if self._next_certificate.exists():
+            if self._next_key.exists():
+                self._next_key.replace(self._key)
+            self._next_certificate.replace(self._certificate)
+        self._next_key.unlink(missing_ok=True)
+
     def refresh(self) -> bool:
         """Take renewed files; False if there are none, or if only one of the two is there yet."""
         try:
@@ -175,6 +209,13 @@ class TlsFiles:
             return False
         self._taken = state
         return True
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
 
 
 async def keep_certificates_fresh(
@@ -224,4 +265,4 @@ def make_self_signed(certificate: Path, key: Path, addresses: Sequence[str]) -> 
             serialization.NoEncryption(),
         )
     )
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    _write_whole(certificate, made.public_bytes(serialization.Encoding.PEM))

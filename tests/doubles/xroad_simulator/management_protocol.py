@@ -25,7 +25,7 @@ OPERATIONS = (
     "maintenanceModeEnable",
     "maintenanceModeDisable",
 )
-"""The services that the description offers; the simulator answers a fault to some of them."""
+"""The services that the description offers."""
 
 _SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 _XROAD = "http://x-road.eu/xsd/xroad.xsd"

@@ -7,13 +7,17 @@ Only parameters that the simulator acts on are read; X-Road doesn't check the ot
 from __future__ import annotations
 
 import configparser
+import re
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from xroad_simulator.parameters_xml import NEWEST, OLDEST
 from xroad_simulator.software_token import KeyAlgorithm
 
+_SIZE = re.compile(r"^(\d+)\s*(B|KB|MB|GB|)$", re.IGNORECASE)
+_UNITS = {"": 1, "B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 LOOPBACK = "127.0.0.0/8, ::1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - a server of a lab; the firewall decides who reaches it
 
@@ -23,9 +27,25 @@ class Ini:
 
     def __init__(self, directory: Path | None) -> None:
         self._parser = configparser.ConfigParser(interpolation=None)
+        self._parts = None if directory is None else directory.parent / "configuration-parts"
         if directory is not None:
             files = sorted(path for path in directory.glob("*.ini") if path.name != "local.ini")
             self._parser.read([*files, directory / "local.ini"], encoding="utf-8")
+
+    def optional_parts(self) -> dict[str, str]:
+        """Content identifier → file name of the parts that `configuration-parts/*.ini` beside it describe.
+
+        ValueError if one lacks either.
+        """
+        found = {"MONITORING": "monitoring-params.xml"}
+        for file in sorted(self._parts.glob("*.ini")) if self._parts is not None else ():
+            parser = configparser.ConfigParser(interpolation=None)
+            parser.read_string(f"[part]\n{file.read_text(encoding='utf-8')}")
+            part = dict(parser["part"])
+            if set(part) < {"content-identifier", "file-name"}:
+                raise ValueError(f"{file} needs content-identifier and file-name")
+            found[part["content-identifier"]] = part["file-name"]
+        return found
 
     def text(self, section: str, name: str, default: str) -> str:
         """A parameter, or X-Road's default."""
@@ -34,6 +54,14 @@ class Ini:
     def number(self, section: str, name: str, default: float) -> float:
         """A number; ValueError if the file has something else."""
         return self._parser.getfloat(section, name, fallback=default)
+
+    def size(self, section: str, name: str, default: str) -> int:
+        """Bytes of a size such as `50KB`; ValueError if the file has something else."""
+        text = self.text(section, name, default).strip()
+        found = _SIZE.match(text)
+        if found is None:
+            raise ValueError(f"[{section}] {name}: '{text}' isn't a size such as 50KB or 10MB")
+        return int(found[1]) * _UNITS[found[2].upper()]
 
     def switch(self, section: str, name: str, default: bool) -> bool:
         """A boolean; ValueError if the file has something else."""
@@ -70,6 +98,36 @@ class Common(BaseModel):
     key_management_whitelist: str = LOOPBACK
     regular_whitelist: str = "0.0.0.0/0, ::/0"
     key_bits: int = Field(default=2048, ge=2048)
+    requests_per_second: int = 20
+    """Of one address to the admin API; below 1 without a limit."""
+    requests_per_minute: int = 600
+    body_bytes: int = 50 * 1024
+    upload_bytes: int = 10 * 1024**2
+    backup_encryption: bool = False
+    backup_encryption_keys: tuple[str, ...] = ()
+    """Key ids of further recipients of encrypted backups; their keys must be in the server's key ring."""
+    fault_port: int = 0
+    """Loopback port for tests that want faults (`faults`); 0 for none."""
+    faults: str = "[]"
+    """Faults from the start on, as a JSON list."""
+
+    def read_common(self, ini: Ini, admin: str, backups: str) -> dict[str, Any]:
+        """The settings of both servers, from their sections of `local.ini`."""
+        return {
+            **self.model_dump(),
+            "key_management_whitelist": ini.text(admin, "key-management-api-whitelist", LOOPBACK),
+            "regular_whitelist": ini.text(admin, "regular-api-whitelist", self.regular_whitelist),
+            "requests_per_second": int(ini.number(admin, "rate-limit-requests-per-second", 20)),
+            "requests_per_minute": int(ini.number(admin, "rate-limit-requests-per-minute", 600)),
+            "body_bytes": ini.size(admin, "request-sizelimit-regular", "50KB"),
+            "upload_bytes": ini.size(admin, "request-sizelimit-binary-upload", "10MB"),
+            "backup_encryption": ini.switch(backups, "backup-encryption-enabled", False),
+            "backup_encryption_keys": tuple(
+                ini.text(backups, "backup-encryption-keyids", "").replace(",", " ").split()
+            ),
+            "fault_port": int(ini.number("simulator", "fault-port", 0)),
+            "faults": ini.text("simulator", "faults", "[]"),
+        }
 
 
 class CentralSettings(Common):
@@ -81,6 +139,14 @@ class CentralSettings(Common):
     external_key_algorithm: KeyAlgorithm = KeyAlgorithm.RSA
     auto_approve_authentication_certificates: bool = False
     auto_approve_clients: bool = False
+    auto_approve_owner_changes: bool = False
+    minimum_version: int = Field(default=OLDEST, ge=OLDEST, le=NEWEST)
+    """The oldest format of the configuration that is generated."""
+    optional_parts: dict[str, str] = {"MONITORING": "monitoring-params.xml"}
+    """Content identifier → file name of the parts that may be uploaded: `configuration-parts/*.ini`.
+
+    X-Road's packages bring the one for monitoring.
+    """
 
     @classmethod
     def read(cls, ini: Ini, common: Common) -> Self:
@@ -88,11 +154,7 @@ class CentralSettings(Common):
         admin, center = "admin-service", "center"
         algorithm = KeyAlgorithm.RSA
         return cls(
-            **{
-                **common.model_dump(),
-                "key_management_whitelist": ini.text(admin, "key-management-api-whitelist", LOOPBACK),
-                "regular_whitelist": ini.text(admin, "regular-api-whitelist", common.regular_whitelist),
-            },
+            **common.read_common(ini, admin, center),
             generation_interval=ini.number(admin, "global-configuration-generation-rate-in-seconds", 60),
             configuration_lifetime=ini.number("simulator", "configuration-lifetime-in-seconds", 600),
             internal_key_algorithm=KeyAlgorithm(ini.text(admin, "internal-key-algorithm", algorithm)),
@@ -101,6 +163,9 @@ class CentralSettings(Common):
                 center, "auto-approve-auth-cert-reg-requests", False
             ),
             auto_approve_clients=ini.switch(center, "auto-approve-client-reg-requests", False),
+            minimum_version=int(ini.number(center, "minimum-global-configuration-version", OLDEST)),
+            optional_parts=ini.optional_parts(),
+            auto_approve_owner_changes=ini.switch(center, "auto-approve-owner-change-requests", False),
         )
 
 
@@ -130,6 +195,7 @@ class SecuritySettings(Common):
     signing_key_algorithm: KeyAlgorithm = KeyAlgorithm.RSA
     activate_authentication_certificate: bool = False
     enforce_pin_policy: bool = False
+    allow_request_for_key_with_certificate: bool = False
 
     @classmethod
     def read(cls, ini: Ini, common: Common) -> Self:
@@ -137,9 +203,7 @@ class SecuritySettings(Common):
         admin, proxy, algorithm = "proxy-ui-api", "proxy", KeyAlgorithm.RSA
         return cls(
             **{
-                **common.model_dump(),
-                "key_management_whitelist": ini.text(admin, "key-management-api-whitelist", LOOPBACK),
-                "regular_whitelist": ini.text(admin, "regular-api-whitelist", common.regular_whitelist),
+                **common.read_common(ini, admin, proxy),
                 "key_bits": int(ini.number("signer", "key-length", 2048)),
             },
             update_interval=ini.number("configuration-client", "update-interval", 60),
@@ -161,5 +225,8 @@ class SecuritySettings(Common):
             ),
             signing_key_algorithm=KeyAlgorithm(ini.text(admin, "signing-key-algorithm", algorithm)),
             activate_authentication_certificate=ini.switch(admin, "automatic-activate-auth-certificate", False),
+            allow_request_for_key_with_certificate=ini.switch(
+                admin, "allow-csr-for-key-with-certificate", False
+            ),
             enforce_pin_policy=ini.switch("signer", "enforce-token-pin-policy", False),
         )

@@ -152,9 +152,14 @@ class SoftwareToken:
         return self._secret is not None
 
     @property
+    def tries_left(self) -> int:
+        """Wrong PINs that may still be entered until the token locks."""
+        return max(MAXIMUM_PIN_FAILURES - self._failures, 0)
+
+    @property
     def is_locked(self) -> bool:
         """Whether too many wrong PINs were entered since the start of the server."""
-        return self._failures >= MAXIMUM_PIN_FAILURES
+        return self.tries_left == 0
 
     def initialize(self, pin: str) -> None:
         """Make the token with this PIN. The caller holds the transaction."""
@@ -173,7 +178,7 @@ class SoftwareToken:
             secret = _unwrap(_secret_of_pin(pin, base64.b64decode(record.salt)), record.wrapped_secret)
         except InvalidTag:
             self._failures += 1
-            raise WrongPinError(MAXIMUM_PIN_FAILURES - self._failures) from None
+            raise WrongPinError(self.tries_left) from None
         self._failures = 0
         return secret
 

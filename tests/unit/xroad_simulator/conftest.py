@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from tests.unit.xroad_simulator import definitions
+from tests.unit.xroad_simulator.definitions import Exchange
 
 from federation_rig.trust_services import TrustServices, serving
 
@@ -35,6 +37,13 @@ PIN = "Secret-1234"
 ACCOUNT = ("admin", "a-password")
 DEADLINE_SECONDS = 90
 LOCAL_INI = """
+[admin-service]
+rate-limit-requests-per-second = -1
+rate-limit-requests-per-minute = -1
+[proxy-ui-api]
+rate-limit-requests-per-second = -1
+rate-limit-requests-per-minute = -1
+allow-csr-for-key-with-certificate = true
 [proxy]
 health-check-port = 5588
 [message-log]
@@ -122,46 +131,39 @@ class Authority:
         return certificate.public_bytes(Encoding.PEM)
 
 
-@dataclass
-class Exchange:
-    """An admin API call and its answer, kept for the comparison with the definitions."""
-
-    kind: str
-    method: str
-    path: str
-    status: int
-    content_type: str
-    body: bytes
-
-
 class Api:
-    """An admin API with an API key; every exchange is kept."""
+    """An admin API with an API key. Every exchange is held against X-Road's definitions, and kept."""
 
-    def __init__(self, server: Server, key: str, exchanges: list[Exchange]) -> None:
-        self.server = server
+    def __init__(self, kind: str, http: httpx.Client, key: str, exchanges: list[Exchange]) -> None:
+        self.kind = kind
         self.exchanges = exchanges
-        self._http = httpx.Client(
-            base_url=server.url,
-            headers={"Authorization": f"X-Road-ApiKey token={key}"},
-            verify=False,  # noqa: S501 - a self-signed certificate of this test's own server
-            timeout=30,
-            trust_env=False,
-        )
+        self._http = http
+        self._http.headers["Authorization"] = f"X-Road-ApiKey token={key}"
+        self._checked: set[tuple[Any, ...]] = set()
 
     def call(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        """The answer, whatever its status."""
+        """The answer, whatever its status; fails if it, or an accepted request, isn't as defined."""
         response = self._http.request(method, f"/api/v1{path}", **arguments)
-        self.exchanges.append(
-            Exchange(
-                self.server.kind,
-                method,
-                path.partition("?")[0],
-                response.status_code,
-                response.headers.get("content-type", ""),
-                response.content,
-            )
+        exchange = Exchange(
+            self.kind,
+            method,
+            path.partition("?")[0],
+            response.status_code,
+            response.headers.get("content-type", ""),
+            response.content,
+            _sent(arguments),
         )
+        self.exchanges.append(exchange)
+        self._check(exchange)
         return response
+
+    def _check(self, exchange: Exchange) -> None:
+        key = (exchange.method, exchange.path, exchange.status, exchange.body, repr(exchange.sent))
+        if definitions.ARE_MISSING or key in self._checked:
+            return
+        found = list(definitions.problems(exchange))
+        assert not found, "\n".join(found)
+        self._checked.add(key)
 
     def ask(self, method: str, path: str, **arguments: Any) -> Any:
         """The body of an answer that must be a success."""
@@ -176,6 +178,13 @@ class Api:
         response = self.call(method, path, **arguments)
         assert response.is_error, f"{method} {path}: {response.status_code}"
         return response.status_code, response.json().get("error", {}).get("code", "")
+
+
+def _sent(arguments: dict[str, Any]) -> Any:
+    """What a request says of itself: its JSON, or its form with files left empty."""
+    if "data" in arguments or "files" in arguments:
+        return {**arguments.get("data", {}), **dict.fromkeys(arguments.get("files", {}), "")}
+    return arguments.get("json")
 
 
 @dataclass
@@ -257,7 +266,13 @@ class Server:
             trust_env=False,
         )
         assert made.status_code == 200, made.text
-        return Api(self, made.json()["key"], exchanges)
+        http = httpx.Client(
+            base_url=self.url,
+            verify=False,  # noqa: S501 - a self-signed certificate of this test's own server
+            timeout=30,
+            trust_env=False,
+        )
+        return Api(self.kind, http, made.json()["key"], exchanges)
 
 
 def wait_for(predicate: Callable[[], T], seconds: float = DEADLINE_SECONDS) -> T:

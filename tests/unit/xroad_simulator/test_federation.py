@@ -168,7 +168,7 @@ def test_duplicates(federation: Federation) -> None:
     )
     assert len(center.ask("GET", "/certification-services")) == before + 1
     center.ask("DELETE", f"/certification-services/{added['id']}")
-    third = {"key_label": "second", "token_id": 0}
+    third = {"key_label": "second", "token_id": "0"}
     center.ask("POST", "/configuration-sources/EXTERNAL/signing-keys", json=third)
     refused = center.refused("POST", "/configuration-sources/EXTERNAL/signing-keys", json=third)
     assert refused == (400, "token_action_not_possible")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from xroad_simulator import global_configuration as gc
+from xroad_simulator import parameters_xml
 from xroad_simulator.central.configuration import signing_certificate
 from xroad_simulator.certificates import encode
 from xroad_simulator.clock import now, timestamp
 from xroad_simulator.identifiers import ClientId, ServerId, ServiceId
 from xroad_simulator.security.message_server import matches
 from xroad_simulator.security.records import EndpointRecord, Usage
+from xroad_simulator.signed_directory import SHARED, Directory, Part, publish, verify
 from xroad_simulator.software_token import (
     KeyAlgorithm,
     SoftwareToken,
@@ -93,27 +96,98 @@ def test_a_failed_change_leaves_nothing(tmp_path: Path) -> None:
     assert store.next_number("thing") == 1
 
 
+PARAMETERS = gc.Parameters(
+    instance="TEST",
+    sources=(gc.SigningSource(address="cs", internal_certificates=("AAAA",), external_certificates=("AAAB",)),),
+    member_classes=(gc.MemberClass(code="GOV", description="Government"),),
+    members=(
+        gc.Member(
+            member_class="GOV",
+            code="CIVIL",
+            name="Civil & registry <office>",
+            subsystems=(gc.Subsystem(code="REGISTRY", name="Registre d'état civil"), gc.Subsystem(code="B")),
+        ),
+        gc.Member(member_class="GOV", code="HEALTH", name="Health"),
+    ),
+    security_servers=(
+        gc.SecurityServer(
+            id="TEST:GOV:CIVIL:SS1",
+            address="ss1.example.test",
+            authentication_certificates=(gc.certificate_hash("AAAA"),),
+            clients=("TEST:GOV:CIVIL", "TEST:GOV:CIVIL:REGISTRY"),
+            in_maintenance=True,
+            maintenance_message="Back at noon",
+        ),
+    ),
+    global_groups=(
+        gc.GlobalGroup(code="all", description="All", members=("TEST:GOV:HEALTH", "TEST:GOV:CIVIL:B")),
+    ),
+    certification_services=(
+        gc.CertificationService(
+            name="CA",
+            certificate="AAAC",
+            certificate_profile_info="profile",
+            authentication_only=False,
+            default_csr_format="PEM",
+            responders=(gc.Responder(url="http://ocsp", cost_type="FREE", certificate="AAAD"),),
+            intermediates=(
+                gc.Authority(
+                    certificate="AAAE", responders=(gc.Responder(url="http://below", cost_type="PAID"),)
+                ),
+            ),
+            acme_directory_url="http://acme",
+            signing_profile_id="7",
+        ),
+    ),
+    timestamping_services=(
+        gc.TimestampingService(name="TSA", url="http://tsa", cost_type="PAID", certificate="AAAF"),
+    ),
+    management_service_provider="TEST:GOV:CIVIL:REGISTRY",
+    registration_address="https://cs:4001/managementservice/",
+    registration_certificate="AAAA",
+    ocsp_freshness_seconds=1800,
+)
+
+
+def test_parameters_round_trip() -> None:
+    shared, private = parameters_xml.shared(PARAMETERS), parameters_xml.private(PARAMETERS)
+    assert parameters_xml.read(shared, private) == PARAMETERS
+
+
+@pytest.mark.parametrize(
+    ("element", "since"),
+    [
+        ("source", 3),
+        ("approvedCA/acmeServer", 3),
+        ("approvedCA/acmeServer/signingCertificateProfileId", 4),
+        ("member/subsystem/subsystemName", 5),
+        ("securityServer/inMaintenanceMode", 5),
+        ("approvedTSA/costType", 6),
+        ("approvedCA/topCA/ocsp/costType", 6),
+        ("approvedCA/defaultCsrFormat", 6),
+        ("securityServer/authCertHash", 3),
+    ],
+)
+def test_an_older_format_leaves_out_what_came_later(element: str, since: int) -> None:
+    """`securityServer/authCertHash` is SHA-1 in the oldest, which these parameters don't have."""
+    for version in range(parameters_xml.OLDEST, parameters_xml.NEWEST + 1):
+        root = ET.fromstring(parameters_xml.shared(PARAMETERS, version))  # noqa: S314 - our own
+        assert (root.find(element) is not None) is (version >= since), version
+
+
+@pytest.mark.parametrize("faulty", [b"", b"<conf/>", b"{}"])
+def test_other_documents_are_not_parameters(faulty: bytes) -> None:
+    with pytest.raises(gc.ConfigurationError, match="malformed_global_conf"):
+        parameters_xml.read(faulty, parameters_xml.private(PARAMETERS))
+
+
 def make_configuration(lifetime: timedelta) -> tuple[bytes, bytes, gc.Anchor]:
-    """Content, signed directory, and the anchor that accepts it."""
+    """Shared parameters, signed directory, and the anchor that accepts it."""
     key = generate_private_key(KeyAlgorithm.EC)
     certificate = encode(signing_certificate(key))
-    content = (
-        gc.Parameters(
-            instance="TEST",
-            member_classes=(),
-            members=(),
-            security_servers=(),
-            global_groups=(),
-            certification_services=(),
-            timestamping_services=(),
-            management_service_provider=None,
-            registration_address="https://cs",
-            registration_certificate=certificate,
-        )
-        .model_dump_json()
-        .encode()
-    )
-    document = gc.publish("TEST", content, "/V6/1/x.json", now() + lifetime, key, certificate)
+    content = parameters_xml.shared(PARAMETERS)
+    part = Part(SHARED, "/V6/1/shared-params.xml", content)
+    document = publish("TEST", [part], 6, now() + lifetime, key, certificate)
     anchor = gc.Anchor(
         instance="TEST",
         generated_at=timestamp(now()),
@@ -123,29 +197,42 @@ def make_configuration(lifetime: timedelta) -> tuple[bytes, bytes, gc.Anchor]:
     return content, document, anchor
 
 
+def checked(document: bytes, anchor: gc.Anchor) -> Directory:
+    """The directory, if the anchor accepts it."""
+    return verify(document, anchor.instance, anchor.verification_certificates)
+
+
 def test_configuration_is_accepted_by_its_anchor() -> None:
     content, document, anchor = make_configuration(timedelta(minutes=1))
     read = gc.Anchor.parse(anchor.xml())
     assert read == anchor
-    assert gc.verify(document, read).accept(content).instance == "TEST"
+    directory = checked(document, read)
+    assert directory.version == 6
+    assert directory.accept(SHARED, content) == content
 
 
 def test_configuration_of_another_signer_is_refused() -> None:
     _, document, _ = make_configuration(timedelta(minutes=1))
     _, _, anchor = make_configuration(timedelta(minutes=1))
-    with pytest.raises(gc.ConfigurationError, match="cert_not_found"):
-        gc.verify(document, anchor)
+    with pytest.raises(gc.ConfigurationError, match="global_conf_missing_verification_cert"):
+        checked(document, anchor)
+
+
+def test_configuration_of_another_instance_is_refused() -> None:
+    _, document, anchor = make_configuration(timedelta(minutes=1))
+    with pytest.raises(gc.ConfigurationError, match="global_conf_part_invalid_instance_identifier"):
+        checked(document, anchor.model_copy(update={"instance": "OTHER"}))
 
 
 def test_expired_configuration_is_refused() -> None:
     _, document, anchor = make_configuration(timedelta(seconds=-1))
-    with pytest.raises(gc.ConfigurationError, match="conf_expired"):
-        gc.verify(document, anchor)
+    with pytest.raises(gc.ConfigurationError, match=r"conf_verification\.outdated"):
+        checked(document, anchor)
 
 
 def test_changed_configuration_is_refused() -> None:
     content, document, anchor = make_configuration(timedelta(minutes=1))
-    with pytest.raises(gc.ConfigurationError, match="signature_invalid"):
-        gc.verify(document.replace(b"Version: 6", b"Version: 5"), anchor)
-    with pytest.raises(gc.ConfigurationError, match="hash mismatch"):
-        gc.verify(document, anchor).accept(content + b" ")
+    with pytest.raises(gc.ConfigurationError, match="global_conf_signature_verification_failure"):
+        checked(document.replace(b"Version: 6", b"Version: 5"), anchor)
+    with pytest.raises(gc.ConfigurationError, match="file_integrity_failure"):
+        checked(document, anchor).accept(SHARED, content + b" ")

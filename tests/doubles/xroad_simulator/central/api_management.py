@@ -2,13 +2,16 @@
 
 import base64
 import binascii
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter, HTTPException, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
 
-from xroad_simulator.authentication import Role, allow
-from xroad_simulator.central import management_requests, views
+from xroad_simulator.authentication import Principal, allow
+from xroad_simulator.central import management_requests, request_handlers, views
+from xroad_simulator.central.permissions import Permission
 from xroad_simulator.central.records import (
     OWNERS_GROUP,
     ManagementSettings,
@@ -31,8 +34,18 @@ from xroad_simulator.errors import bad_request, conflict
 from xroad_simulator.identifiers import ClientId, ServerId
 from xroad_simulator.paging import Page
 
-_REGISTRATION = (Role.REGISTRATION_OFFICER,)
-_REQUESTERS = (Role.REGISTRATION_OFFICER, Role.MANAGEMENT_SERVICE)
+_APPROVE = {
+    RequestType.AUTH_CERT_REGISTRATION: Permission.APPROVE_AUTH_CERT_REGISTRATION_REQUEST,
+    RequestType.CLIENT_REGISTRATION: Permission.APPROVE_CLIENT_REGISTRATION_REQUEST,
+    RequestType.OWNER_CHANGE: Permission.APPROVE_OWNER_CHANGE_REQUEST,
+}
+_REVOKE = {
+    RequestType.AUTH_CERT_REGISTRATION: Permission.REVOKE_AUTH_CERT_REGISTRATION_REQUEST,
+    RequestType.CLIENT_REGISTRATION: Permission.REVOKE_CLIENT_REGISTRATION_REQUEST,
+    RequestType.OWNER_CHANGE: Permission.REVOKE_OWNER_CHANGE_REQUEST,
+}
+Caller = Annotated[Principal, allow()]
+"""Any caller: which permission it takes depends on the request."""
 
 routes = APIRouter()
 
@@ -63,6 +76,7 @@ class NewManagementRequest(_Body):
     authentication_certificate: str | None = None
     client_id: str | None = None
     subsystem_name: str | None = None
+    message: str | None = Field(default=None, max_length=255)
 
 
 def _configuration(server: CentralServer) -> dict[str, Any]:
@@ -89,13 +103,13 @@ def _configuration(server: CentralServer) -> dict[str, Any]:
     return view
 
 
-@routes.get("/management-services-configuration", dependencies=[allow(Role.SECURITY_OFFICER)])
+@routes.get("/management-services-configuration", dependencies=[allow(Permission.VIEW_SYSTEM_SETTINGS)])
 def get_configuration(server: Central) -> dict[str, Any]:
     """Who offers the management services, and their addresses."""
     return _configuration(server)
 
 
-@routes.patch("/management-services-configuration", dependencies=[allow(Role.SECURITY_OFFICER)])
+@routes.patch("/management-services-configuration", dependencies=[allow(Permission.VIEW_SYSTEM_SETTINGS)])
 def change_configuration(server: Central, body: ServiceProviderId) -> dict[str, Any]:
     """Name the subsystem that offers the management services."""
     try:
@@ -112,7 +126,7 @@ def change_configuration(server: Central, body: ServiceProviderId) -> dict[str, 
 
 @routes.post(
     "/management-services-configuration/register-provider",
-    dependencies=[allow(Role.SECURITY_OFFICER)],
+    dependencies=[allow(Permission.REGISTER_SERVICE_PROVIDER)],
 )
 def register_provider(server: Central, body: RegisterServiceProviderRequest) -> dict[str, Any]:
     """Register the provider to a server without that server's request. Once only."""
@@ -128,11 +142,11 @@ def register_provider(server: Central, body: RegisterServiceProviderRequest) -> 
                 str(provider),
                 body.security_server_id,
             )
-        management_requests.register_client(server, provider, target)
+        request_handlers.register_client(server, provider, target)
     return _configuration(server)
 
 
-@routes.get("/management-requests", dependencies=[allow(*_REGISTRATION)])
+@routes.get("/management-requests", dependencies=[allow(Permission.VIEW_MANAGEMENT_REQUESTS)])
 def list_requests(
     server: Central,
     page: Page,
@@ -176,6 +190,8 @@ def _about(body: NewManagementRequest) -> dict[str, str]:
         about["address"] = body.server_address
     if body.subsystem_name is not None:
         about["subsystem_name"] = body.subsystem_name
+    if body.message is not None:
+        about["comments"] = body.message
     if body.authentication_certificate is not None:
         raw = base64.b64decode(body.authentication_certificate, validate=True)
         certificate = parse_certificate(raw)
@@ -185,9 +201,15 @@ def _about(body: NewManagementRequest) -> dict[str, str]:
     return about
 
 
-@routes.post("/management-requests", dependencies=[allow(*_REQUESTERS)])
-def add_request(server: Central, body: NewManagementRequest, response: Response) -> dict[str, Any]:
+@routes.post("/management-requests")
+def add_request(
+    server: Central, body: NewManagementRequest, response: Response, caller: Caller
+) -> dict[str, Any]:
     """A request made at the center: 202 if it waits for the other half, else 201."""
+    server.gate.require(caller, Permission[f"ADD_{body.type.value}"])
+    impersonates = server.gate.may(caller, Permission.IMPERSONATE_SECURITY_SERVER)
+    if impersonates is not (body.origin is RequestOrigin.SECURITY_SERVER):
+        raise HTTPException(HTTPStatus.FORBIDDEN)
     try:
         target = str(ServerId.parse(body.security_server_id))
         about = _about(body)
@@ -200,23 +222,37 @@ def add_request(server: Central, body: NewManagementRequest, response: Response)
     return views.request(server, record)
 
 
-@routes.get("/management-requests/{number}", dependencies=[allow(*_REGISTRATION)])
+@routes.get("/management-requests/{number}", dependencies=[allow(Permission.VIEW_MANAGEMENT_REQUEST_DETAILS)])
 def get_request(server: Central, number: int) -> dict[str, Any]:
     """One request, with the certificate that it is about."""
     record = management_requests.find_request(server, number)
     view = views.request_in_list(server, record)
     if record.certificate is not None:
         view["certificate_details"] = details(decode(record.certificate))
+    if record.comments:
+        view["comments"] = record.comments
     return view
 
 
-@routes.post("/management-requests/{number}/approval", dependencies=[allow(*_REGISTRATION)])
-def approve_request(server: Central, number: int) -> dict[str, Any]:
-    """Approve a waiting registration."""
+@routes.post("/management-requests/{number}/approval")
+def approve_request(server: Central, number: int, caller: Caller) -> dict[str, Any]:
+    """Approve a waiting registration or change of owner."""
+    _require(server, caller, number, _APPROVE)
     return views.request(server, management_requests.approve(server, number))
 
 
-@routes.delete("/management-requests/{number}", dependencies=[allow(*_REGISTRATION)], status_code=204)
-def decline_request(server: Central, number: int) -> None:
+@routes.delete("/management-requests/{number}", status_code=204)
+def decline_request(server: Central, number: int, caller: Caller) -> None:
     """Decline a request of a security server, or revoke one of the center."""
+    _require(server, caller, number, _REVOKE)
     management_requests.decline(server, number)
+
+
+def _require(
+    server: CentralServer, caller: Principal, number: int, permissions: Mapping[RequestType, Permission]
+) -> None:
+    """403 without the permission for requests of this kind; those that need no approval have none."""
+    request = management_requests.find_request(server, number)
+    if request.type not in permissions:
+        raise request_handlers.unsupported()
+    server.gate.require(caller, permissions[request.type])

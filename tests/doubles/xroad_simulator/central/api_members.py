@@ -5,12 +5,11 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from xroad_simulator.authentication import Role, allow
+from xroad_simulator.authentication import allow
 from xroad_simulator.central import views
+from xroad_simulator.central.api_servers import remove_server
+from xroad_simulator.central.permissions import Permission
 from xroad_simulator.central.records import (
-    OWNERS_GROUP,
-    AuthenticationCertificateRecord,
-    GlobalGroupRecord,
     GroupMember,
     MemberClassRecord,
     MemberRecord,
@@ -19,13 +18,11 @@ from xroad_simulator.central.records import (
     SubsystemRecord,
 )
 from xroad_simulator.central.server import Central, CentralServer
-from xroad_simulator.certificates import decode, details
-from xroad_simulator.clock import now, timestamp
-from xroad_simulator.errors import bad_request, conflict, not_found, validation_failure
+from xroad_simulator.clock import timestamp
+from xroad_simulator.errors import conflict, not_found, validation_failure
 from xroad_simulator.identifiers import ClientId, is_identifier_part
 from xroad_simulator.paging import Page
 
-_REGISTRATION = (Role.REGISTRATION_OFFICER,)
 _DESCRIPTION = Field(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_,.;:!? ]*$")
 
 routes = APIRouter()
@@ -85,25 +82,6 @@ class SubsystemAdd(SubsystemName):
     subsystem_id: NewSubsystemId
 
 
-class GlobalGroup(_Body):
-    """Body of a new global group."""
-
-    code: str = Field(min_length=1, max_length=255)
-    description: str = _DESCRIPTION
-
-
-class Members(_Body):
-    """Clients to add to a group."""
-
-    items: tuple[str, ...]
-
-
-class ServerAddress(_Body):
-    """Body of a change of a server's address."""
-
-    server_address: str = Field(min_length=1, max_length=255)
-
-
 def _require_identifier(field: str, text: str) -> None:
     if not is_identifier_part(text):
         raise validation_failure(field, "IdentifierChars")
@@ -116,14 +94,14 @@ def _member_class(server: CentralServer, code: str) -> MemberClassRecord:
     return found
 
 
-@routes.get("/member-classes", dependencies=[allow(Role.SECURITY_OFFICER, Role.REGISTRATION_OFFICER)])
+@routes.get("/member-classes", dependencies=[allow(Permission.VIEW_MEMBER_CLASSES)])
 def list_member_classes(server: Central) -> list[dict[str, str]]:
     """Every member class."""
     records = server.store.all(MemberClassRecord)
     return [{"code": record.code, "description": record.description} for record in records]
 
 
-@routes.post("/member-classes", dependencies=[allow(Role.SECURITY_OFFICER)], status_code=201)
+@routes.post("/member-classes", dependencies=[allow(Permission.ADD_MEMBER_CLASS)], status_code=201)
 def add_member_class(server: Central, body: MemberClass) -> dict[str, str]:
     """A new member class; 409 if the code is taken."""
     _require_identifier("code", body.code)
@@ -134,7 +112,7 @@ def add_member_class(server: Central, body: MemberClass) -> dict[str, str]:
     return {"code": body.code, "description": body.description}
 
 
-@routes.patch("/member-classes/{code}", dependencies=[allow(Role.SECURITY_OFFICER)])
+@routes.patch("/member-classes/{code}", dependencies=[allow(Permission.EDIT_MEMBER_CLASS)])
 def change_member_class(server: Central, code: str, body: Description) -> dict[str, str]:
     """Change the description."""
     with server.store.transaction():
@@ -142,7 +120,7 @@ def change_member_class(server: Central, code: str, body: Description) -> dict[s
     return {"code": code, "description": body.description}
 
 
-@routes.delete("/member-classes/{code}", dependencies=[allow(Role.SECURITY_OFFICER)], status_code=204)
+@routes.delete("/member-classes/{code}", dependencies=[allow(Permission.DELETE_MEMBER_CLASS)], status_code=204)
 def delete_member_class(server: Central, code: str) -> None:
     """Remove a class that no member has."""
     with server.store.transaction():
@@ -160,7 +138,7 @@ def _subsystem_identifier(server: CentralServer, record: SubsystemRecord) -> Cli
     return ClientId(server.instance, record.member_class, record.member_code, record.code)
 
 
-@routes.post("/members", dependencies=[allow(*_REGISTRATION)], status_code=201)
+@routes.post("/members", dependencies=[allow(Permission.ADD_NEW_MEMBER)], status_code=201)
 def add_member(server: Central, body: MemberAdd) -> dict[str, Any]:
     """A new member; 409 if the code is taken in its class."""
     identifier = ClientId(server.instance, body.member_id.member_class, body.member_id.member_code)
@@ -179,13 +157,13 @@ def add_member(server: Central, body: MemberAdd) -> dict[str, Any]:
     return views.client(server, identifier)
 
 
-@routes.get("/members/{member_id}", dependencies=[allow(*_REGISTRATION)])
+@routes.get("/members/{member_id}", dependencies=[allow(Permission.VIEW_MEMBER_DETAILS)])
 def get_member(server: Central, member_id: str) -> dict[str, Any]:
     """One member."""
     return views.client(server, _identifier(server, server.member(member_id)))
 
 
-@routes.patch("/members/{member_id}", dependencies=[allow(*_REGISTRATION)])
+@routes.patch("/members/{member_id}", dependencies=[allow(Permission.EDIT_MEMBER_NAME)])
 def change_member(server: Central, member_id: str, body: MemberName) -> dict[str, Any]:
     """Change the name."""
     with server.store.transaction():
@@ -194,14 +172,14 @@ def change_member(server: Central, member_id: str, body: MemberName) -> dict[str
     return views.client(server, _identifier(server, record))
 
 
-@routes.delete("/members/{member_id}", dependencies=[allow(*_REGISTRATION)], status_code=204)
+@routes.delete("/members/{member_id}", dependencies=[allow(Permission.DELETE_MEMBER)], status_code=204)
 def delete_member(server: Central, member_id: str) -> None:
     """Remove a member with its subsystems, servers and registrations."""
     with server.store.transaction():
         record = server.member(member_id)
         server.store.delete(record)
         for owned in server.store.all(ServerRecord, f"{record.key}:"):
-            _remove_server(server, owned)
+            remove_server(server, owned)
         for subsystem in server.store.all(SubsystemRecord, f"{record.key}:"):
             _remove_client(server, _subsystem_identifier(server, subsystem))
             server.store.delete(subsystem)
@@ -215,19 +193,6 @@ def _remove_client(server: CentralServer, client: ClientId) -> None:
             server.store.delete(registration)
     for place in server.store.all(GroupMember):
         if place.client == str(client):
-            server.store.delete(place)
-
-
-def _remove_server(server: CentralServer, record: ServerRecord) -> None:
-    for certificate in server.store.all(AuthenticationCertificateRecord, f"{record.key}:"):
-        server.store.delete(certificate)
-    for registration in server.store.all(ServerClientRecord, f"{record.key}|"):
-        server.store.delete(registration)
-    server.store.delete(record)
-    owner = record.identifier(server.instance).owner
-    if not server.store.all(ServerRecord, f"{record.member_class}:{record.member_code}:"):
-        place = server.store.get(GroupMember, f"{OWNERS_GROUP}:{owner}")
-        if place is not None:
             server.store.delete(place)
 
 
@@ -252,21 +217,47 @@ def _subsystem_view(server: CentralServer, record: SubsystemRecord) -> dict[str,
     return view
 
 
-@routes.get("/members/{member_id}/subsystems", dependencies=[allow(*_REGISTRATION)])
+@routes.get("/members/{member_id}/subsystems", dependencies=[allow(Permission.VIEW_MEMBER_DETAILS)])
 def list_subsystems(server: Central, member_id: str) -> list[dict[str, Any]]:
     """The member's subsystems and where they are registered."""
     owned = server.store.all(SubsystemRecord, f"{server.member(member_id).key}:")
     return [_subsystem_view(server, record) for record in owned]
 
 
-@routes.get("/members/{member_id}/owned-servers", dependencies=[allow(*_REGISTRATION)])
+@routes.get("/members/{member_id}/owned-servers", dependencies=[allow(Permission.VIEW_MEMBER_DETAILS)])
 def list_owned_servers(server: Central, member_id: str) -> list[dict[str, Any]]:
     """The servers that the member owns."""
     owned = server.store.all(ServerRecord, f"{server.member(member_id).key}:")
     return [views.security_server(server, record) for record in owned]
 
 
-@routes.get("/members/{member_id}/global-groups", dependencies=[allow(*_REGISTRATION)])
+@routes.get("/members/{member_id}/used-servers", dependencies=[allow(Permission.VIEW_MEMBER_DETAILS)])
+def list_used_servers(server: Central, member_id: str) -> list[dict[str, Any]]:
+    """Servers of others to which the member itself is registered as a client."""
+    client = _identifier(server, server.member(member_id))
+    return [
+        views.security_server(server, host)
+        for host in server.store.all(ServerRecord)
+        if server.registration(host, client) is not None
+    ]
+
+
+@routes.delete(
+    "/members/{member_id}/servers/{server_id}",
+    dependencies=[allow(Permission.UNREGISTER_MEMBER)],
+    status_code=204,
+)
+def unregister_member(server: Central, member_id: str, server_id: str) -> None:
+    """Take a member off a server that isn't its own."""
+    with server.store.transaction():
+        client = _identifier(server, server.member(member_id))
+        registration = server.registration(server.server(server_id), client)
+        if registration is None:
+            raise not_found("member_not_registered_to_security_server", member_id, server_id)
+        server.store.delete(registration)
+
+
+@routes.get("/members/{member_id}/global-groups", dependencies=[allow(Permission.VIEW_MEMBER_DETAILS)])
 def list_groups_of_member(server: Central, member_id: str) -> list[dict[str, Any]]:
     """Groups that the member or one of its subsystems belongs to."""
     member = _identifier(server, server.member(member_id))
@@ -281,7 +272,7 @@ def list_groups_of_member(server: Central, member_id: str) -> list[dict[str, Any
     ]
 
 
-@routes.post("/subsystems", dependencies=[allow(*_REGISTRATION)], status_code=201)
+@routes.post("/subsystems", dependencies=[allow(Permission.ADD_MEMBER_SUBSYSTEM)], status_code=201)
 def add_subsystem(server: Central, body: SubsystemAdd) -> dict[str, Any]:
     """A new subsystem; 409 if the code is taken at its member."""
     wanted = body.subsystem_id
@@ -303,7 +294,7 @@ def add_subsystem(server: Central, body: SubsystemAdd) -> dict[str, Any]:
     return views.client(server, identifier)
 
 
-@routes.patch("/subsystems/{subsystem_id}", dependencies=[allow(*_REGISTRATION)])
+@routes.patch("/subsystems/{subsystem_id}", dependencies=[allow(Permission.EDIT_MEMBER_SUBSYSTEM)])
 def change_subsystem(server: Central, subsystem_id: str, body: SubsystemName) -> dict[str, Any]:
     """Change the name."""
     with server.store.transaction():
@@ -312,7 +303,9 @@ def change_subsystem(server: Central, subsystem_id: str, body: SubsystemName) ->
     return views.client(server, _subsystem_identifier(server, record))
 
 
-@routes.delete("/subsystems/{subsystem_id}", dependencies=[allow(*_REGISTRATION)], status_code=204)
+@routes.delete(
+    "/subsystems/{subsystem_id}", dependencies=[allow(Permission.REMOVE_MEMBER_SUBSYSTEM)], status_code=204
+)
 def delete_subsystem(server: Central, subsystem_id: str) -> None:
     """Remove a subsystem that is registered nowhere."""
     with server.store.transaction():
@@ -325,7 +318,7 @@ def delete_subsystem(server: Central, subsystem_id: str) -> None:
 
 @routes.delete(
     "/subsystems/{subsystem_id}/servers/{server_id}",
-    dependencies=[allow(*_REGISTRATION)],
+    dependencies=[allow(Permission.UNREGISTER_SUBSYSTEM)],
     status_code=204,
 )
 def unregister_subsystem(server: Central, subsystem_id: str, server_id: str) -> None:
@@ -338,7 +331,7 @@ def unregister_subsystem(server: Central, subsystem_id: str, server_id: str) -> 
         server.store.delete(record)
 
 
-@routes.get("/clients", dependencies=[allow(Role.SECURITY_OFFICER, Role.REGISTRATION_OFFICER)])
+@routes.get("/clients", dependencies=[allow(Permission.SEARCH_MEMBERS, Permission.VIEW_MEMBERS)])
 def find_clients(
     server: Central,
     page: Page,
@@ -394,199 +387,3 @@ def find_clients(
         },
     )
     return {"clients": [views.client(server, c) for c in cut], "paging_metadata": metadata}
-
-
-@routes.get("/security-servers", dependencies=[allow(*_REGISTRATION)])
-def list_security_servers(server: Central, page: Page, q: str = "") -> dict[str, Any]:
-    """Registered servers whose identifier contains `q`."""
-    found = [
-        record
-        for record in server.store.all(ServerRecord)
-        if q.lower() in str(record.identifier(server.instance)).lower()
-    ]
-    cut, metadata = page.cut(
-        found,
-        {
-            "xroad_id.server_code": lambda record: record.code,
-            "server_code": lambda record: record.code,
-            "owner_name": lambda record: record.member_code,
-        },
-    )
-    items = [views.security_server(server, record) for record in cut]
-    return {"items": items, "paging_metadata": metadata}
-
-
-@routes.get("/security-servers/{server_id}", dependencies=[allow(*_REGISTRATION)])
-def get_security_server(server: Central, server_id: str) -> dict[str, Any]:
-    """One registered server."""
-    return views.security_server(server, server.server(server_id))
-
-
-@routes.patch("/security-servers/{server_id}", dependencies=[allow(*_REGISTRATION)])
-def change_security_server(server: Central, server_id: str, body: ServerAddress) -> dict[str, Any]:
-    """Change the address at which others reach the server."""
-    with server.store.transaction():
-        record = server.server(server_id).having(address=body.server_address, updated_at=now())
-        server.store.put(record)
-    return views.security_server(server, record)
-
-
-@routes.delete("/security-servers/{server_id}", dependencies=[allow(*_REGISTRATION)], status_code=204)
-def delete_security_server(server: Central, server_id: str) -> None:
-    """Remove a server with its certificates and registrations."""
-    with server.store.transaction():
-        _remove_server(server, server.server(server_id))
-
-
-@routes.get(
-    "/security-servers/{server_id}/authentication-certificates",
-    dependencies=[allow(*_REGISTRATION)],
-)
-def list_authentication_certificates(server: Central, server_id: str) -> list[dict[str, Any]]:
-    """The server's registered authentication certificates."""
-    key = server.server(server_id).key
-    return [
-        {**details(decode(record.certificate)), "id": record.id}
-        for record in server.store.all(AuthenticationCertificateRecord, f"{key}:")
-    ]
-
-
-@routes.delete(
-    "/security-servers/{server_id}/authentication-certificates/{number}",
-    dependencies=[allow(*_REGISTRATION)],
-    status_code=204,
-)
-def delete_authentication_certificate(server: Central, server_id: str, number: int) -> None:
-    """Remove an authentication certificate."""
-    with server.store.transaction():
-        key = f"{server.server(server_id).key}:{number:08d}"
-        record = server.store.get(AuthenticationCertificateRecord, key)
-        if record is None:
-            raise not_found("ss_auth_certificate_not_found")
-        server.store.delete(record)
-
-
-@routes.get("/security-servers/{server_id}/clients", dependencies=[allow(*_REGISTRATION)])
-def list_clients_of_server(server: Central, server_id: str) -> list[dict[str, Any]]:
-    """Clients that are registered to the server."""
-    clients = server.clients_of(server.server(server_id))
-    return [views.client(server, client) for client in clients]
-
-
-def _group(server: CentralServer, code: str) -> GlobalGroupRecord:
-    found = server.store.get(GlobalGroupRecord, code)
-    if found is None:
-        raise not_found("global_group_not_found", code)
-    return found
-
-
-def _group_view(server: CentralServer, record: GlobalGroupRecord) -> dict[str, Any]:
-    return {
-        "code": record.code,
-        "description": record.description,
-        "member_count": len(server.store.all(GroupMember, f"{record.code}:")),
-        "created_at": timestamp(record.created_at),
-        "updated_at": timestamp(record.updated_at),
-    }
-
-
-@routes.get("/global-groups", dependencies=[allow(*_REGISTRATION)])
-def list_global_groups(server: Central) -> list[dict[str, Any]]:
-    """Every global group."""
-    return [_group_view(server, record) for record in server.store.all(GlobalGroupRecord)]
-
-
-@routes.post("/global-groups", dependencies=[allow(*_REGISTRATION)], status_code=201)
-def add_global_group(server: Central, body: GlobalGroup) -> dict[str, Any]:
-    """A new group; 409 if the code is taken."""
-    _require_identifier("code", body.code)
-    moment = now()
-    with server.store.transaction():
-        if server.store.get(GlobalGroupRecord, body.code) is not None:
-            raise conflict("global_group_exists", body.code)
-        record = GlobalGroupRecord(
-            code=body.code, description=body.description, created_at=moment, updated_at=moment
-        )
-        server.store.put(record)
-    return _group_view(server, record)
-
-
-@routes.get("/global-groups/{code}", dependencies=[allow(*_REGISTRATION)])
-def get_global_group(server: Central, code: str) -> dict[str, Any]:
-    """One group."""
-    return _group_view(server, _group(server, code))
-
-
-@routes.patch("/global-groups/{code}", dependencies=[allow(*_REGISTRATION)])
-def change_global_group(server: Central, code: str, body: Description) -> dict[str, Any]:
-    """Change the description."""
-    with server.store.transaction():
-        record = _group(server, code).having(description=body.description, updated_at=now())
-        server.store.put(record)
-    return _group_view(server, record)
-
-
-@routes.delete("/global-groups/{code}", dependencies=[allow(*_REGISTRATION)], status_code=204)
-def delete_global_group(server: Central, code: str) -> None:
-    """Remove a group; the owners' group can't be."""
-    with server.store.transaction():
-        record = _group(server, code)
-        if code == OWNERS_GROUP:
-            raise conflict("owners_global_group_cannot_be_deleted")
-        for place in server.store.all(GroupMember, f"{code}:"):
-            server.store.delete(place)
-        server.store.delete(record)
-
-
-@routes.post("/global-groups/{code}/members/add", dependencies=[allow(*_REGISTRATION)], status_code=201)
-def add_group_members(server: Central, code: str, body: Members) -> dict[str, list[str]]:
-    """Add clients; those inside already stay. Returns those that were added."""
-    with server.store.transaction():
-        _group(server, code)
-        if code == OWNERS_GROUP:
-            raise bad_request("cannot_add_member_to_owners_group")
-        added = []
-        for text in body.items:
-            client = ClientId.parse(text)
-            if server.store.get(GroupMember, f"{code}:{client}") is None:
-                server.add_to_group(code, client)
-                added.append(text)
-    return {"items": added}
-
-
-@routes.post("/global-groups/{code}/members", dependencies=[allow(*_REGISTRATION)])
-def list_group_members(server: Central, code: str) -> dict[str, Any]:
-    """The group's members, all on one page: the filters of the body aren't applied."""
-    _group(server, code)
-    items = []
-    for place in server.store.all(GroupMember, f"{code}:"):
-        client = ClientId.parse(place.client)
-        member = server.find_member(client)
-        items.append(
-            {
-                "id": place.id,
-                "client_id": views.client_id(client),
-                "created_at": timestamp(place.created_at),
-                "name": str(client) if member is None else member.name,
-            }
-        )
-    count = len(items)
-    metadata = {"total_items": count, "items": count, "limit": max(count, 1), "offset": 0}
-    return {"items": items, "paging_metadata": metadata}
-
-
-@routes.delete(
-    "/global-groups/{code}/members/{client_id}",
-    dependencies=[allow(*_REGISTRATION)],
-    status_code=204,
-)
-def delete_group_member(server: Central, code: str, client_id: str) -> None:
-    """Take a client out of a group."""
-    with server.store.transaction():
-        _group(server, code)
-        if code == OWNERS_GROUP:
-            raise conflict("owners_global_group_member_cannot_be_deleted")
-        place = server.store.get(GroupMember, f"{code}:{client_id}")
-        if place is None:
-            raise not_found("member_not_found", client_id)
-        server.store.delete(place)

@@ -7,40 +7,45 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from xroad_simulator import authentication, errors
+from xroad_simulator import admin_api
 from xroad_simulator.central import (
+    api_configuration,
+    api_groups,
     api_management,
+    api_management_tls,
     api_members,
+    api_responders,
+    api_servers,
     api_system,
     api_trust,
     configuration,
     services,
 )
 from xroad_simulator.central.server import CentralServer
-from xroad_simulator.certificates import parse_certificate
 from xroad_simulator.listeners import Listener, TlsFiles, keep_certificates_fresh
 from xroad_simulator.pin import log_in_automatically
 from xroad_simulator.settings import EVERYWHERE, CentralSettings
 
-_TLS_NAME = "center-admin-service"
+OPERATIONS = tuple(
+    module.routes
+    for module in (
+        api_system,
+        api_configuration,
+        api_trust,
+        api_responders,
+        api_members,
+        api_servers,
+        api_groups,
+        api_management,
+        api_management_tls,
+    )
+)
+"""The operations of the admin API."""
 
 
 def admin_application(server: CentralServer) -> FastAPI:
     """Port 4000: the admin API."""
-    app = FastAPI(openapi_url=None)
-    app.state.server = server
-    app.state.gate = server.gate
-    errors.install(app)
-    app.include_router(authentication.sessions)
-    app.include_router(authentication.api_keys)
-    for module in (api_system, api_trust, api_members, api_management):
-        app.include_router(module.routes, prefix="/api/v1")
-
-    @app.get("/", include_in_schema=False)
-    def root() -> dict[str, str]:
-        return {"name": "X-Road simulator, central server"}
-
-    return app
+    return admin_api.application(server, "central server", OPERATIONS)
 
 
 def assemble(
@@ -50,27 +55,25 @@ def assemble(
     listening = settings.listening
     address = listening.address
     names = ["localhost", "127.0.0.1"] + ([] if address == EVERYWHERE else [address])
-    files = TlsFiles(settings.tls, _TLS_NAME, names)
-    tls = files.context
-    server = CentralServer(settings, parse_certificate(files.certificate()))
+    files = TlsFiles(settings.tls, "center-admin-service", names)
+    management = TlsFiles(settings.tls, "management-service", names)
+    server = CentralServer(settings, management)
     log_in_automatically(server.token, settings.pin_command)
     public = services.configuration_application(server)
     listeners = [
-        Listener(admin_application(server), address, listening.port(4000), tls),
+        Listener(admin_application(server), address, listening.port(4000), files.context),
         Listener(public, address, listening.port(80)),
-        Listener(public, address, listening.port(443), tls),
-        Listener(services.registration_application(server), address, listening.port(4001), tls),
-        Listener(services.management_application(server), address, listening.port(4002), tls),
+        Listener(public, address, listening.port(443), files.context),
+        Listener(services.registration_application(server), address, listening.port(4001), management.context),
+        Listener(services.management_application(server), address, listening.port(4002), management.context),
+        *admin_api.fault_listeners(server),
     ]
-
-    def renewed() -> None:
-        server.tls_certificate = parse_certificate(files.certificate())
 
     return (
         server,
         listeners,
         [
             lambda: configuration.keep_generating(server),
-            lambda: keep_certificates_fresh([files], renewed),
+            lambda: keep_certificates_fresh([files, management]),
         ],
     )

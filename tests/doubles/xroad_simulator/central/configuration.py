@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from xroad_simulator import global_configuration as gc
+from xroad_simulator import parameters_xml
 from xroad_simulator.central.records import (
     AnchorRecord,
     AuthenticationCertificateRecord,
@@ -20,8 +21,10 @@ from xroad_simulator.central.records import (
     GenerationRecord,
     GlobalGroupRecord,
     GroupMember,
+    IntermediateRecord,
     MemberClassRecord,
     MemberRecord,
+    PartRecord,
     ResponderRecord,
     ServerRecord,
     SigningKeyRecord,
@@ -30,11 +33,15 @@ from xroad_simulator.central.records import (
     TimestampingServiceRecord,
 )
 from xroad_simulator.central.server import CentralServer
-from xroad_simulator.certificates import common_name, decode, encode
+from xroad_simulator.certificates import common_name, decode, encode, parse_certificate
 from xroad_simulator.clock import now, timestamp
+from xroad_simulator.signed_directory import FILE_NAMES, PRIVATE, SHARED, Part, publish
 from xroad_simulator.software_token import KeyRecord, PrivateKey
 
 _LOG = logging.getLogger(__name__)
+UPLOADED = 0
+"""The version of parts that were uploaded: they are the same in every format."""
+
 _PATHS = {Source.INTERNAL: "/internalconf", Source.EXTERNAL: "/externalconf"}
 
 
@@ -55,7 +62,7 @@ def signing_certificate(key: PrivateKey) -> x509.Certificate:
 
 def download_url(server: CentralServer, source: Source) -> str:
     """Where a source's configuration is served."""
-    return server.url("http", 80, _PATHS[source])
+    return server.url("https", 443, _PATHS[source])
 
 
 def make_anchor(server: CentralServer, source: Source) -> AnchorRecord | None:
@@ -67,7 +74,7 @@ def make_anchor(server: CentralServer, source: Source) -> AnchorRecord | None:
     anchor = gc.Anchor(
         instance=server.instance,
         generated_at=timestamp(moment),
-        download_urls=(download_url(server, source), server.url("https", 443, _PATHS[source])),
+        download_urls=(server.url("http", 80, _PATHS[source]), download_url(server, source)),
         verification_certificates=tuple(key.certificate for key in keys),
     )
     record = AnchorRecord(source=source, content=base64.b64encode(anchor.xml()).decode(), created_at=moment)
@@ -78,9 +85,9 @@ def make_anchor(server: CentralServer, source: Source) -> AnchorRecord | None:
 def parameters(server: CentralServer) -> gc.Parameters:
     """The configuration's content as the server's records stand now."""
     store, instance = server.store, server.instance
-    responders = store.all(ResponderRecord)
     return gc.Parameters(
         instance=instance,
+        sources=(_signing_source(server),),
         member_classes=tuple(
             gc.MemberClass(code=record.code, description=record.description)
             for record in store.all(MemberClassRecord)
@@ -96,7 +103,7 @@ def parameters(server: CentralServer) -> gc.Parameters:
             for group in store.all(GlobalGroupRecord)
         ),
         certification_services=tuple(
-            _certification_service(service, responders) for service in store.all(CertificationServiceRecord)
+            _certification_service(server, service) for service in store.all(CertificationServiceRecord)
         ),
         timestamping_services=tuple(
             gc.TimestampingService(
@@ -109,7 +116,7 @@ def parameters(server: CentralServer) -> gc.Parameters:
         ),
         management_service_provider=server.management.provider,
         registration_address=server.url("https", 4001, "/managementservice/"),
-        registration_certificate=encode(server.tls_certificate),
+        registration_certificate=encode(parse_certificate(server.management_tls.certificate())),
     )
 
 
@@ -134,25 +141,53 @@ def _servers(server: CentralServer) -> Iterable[gc.SecurityServer]:
         yield gc.SecurityServer(
             id=str(record.identifier(server.instance)),
             address=record.address,
-            authentication_certificates=tuple(c.certificate for c in certificates),
-            clients=tuple(str(client) for client in server.clients_of(record)),
+            authentication_certificates=tuple(gc.certificate_hash(c.certificate) for c in certificates),
+            sha1_hashes=tuple(gc.certificate_hash(c.certificate, "sha1") for c in certificates),
+            clients=tuple(str(client) for client in server.clients_of(record, enabled_only=True)),
+            in_maintenance=record.in_maintenance,
+            maintenance_message=record.maintenance_message,
         )
 
 
+def _signing_source(server: CentralServer) -> gc.SigningSource:
+    def certificates(source: Source) -> tuple[str, ...]:
+        return tuple(key.certificate for key in server.store.all(SigningKeyRecord, f"{source}:"))
+
+    return gc.SigningSource(
+        address=server.identity.address or "",
+        internal_certificates=certificates(Source.INTERNAL),
+        external_certificates=certificates(Source.EXTERNAL),
+    )
+
+
 def _certification_service(
-    service: CertificationServiceRecord, responders: Iterable[ResponderRecord]
+    server: CentralServer, service: CertificationServiceRecord
 ) -> gc.CertificationService:
+    responders = server.store.all(ResponderRecord)
+
+    def named(**by: int) -> tuple[gc.Responder, ...]:
+        return tuple(
+            gc.Responder(url=found.url, cost_type=found.cost_type, certificate=found.certificate)
+            for found in responders
+            if all(getattr(found, name) == number for name, number in by.items())
+        )
+
     return gc.CertificationService(
         name=common_name(decode(service.certificate).subject),
         certificate=service.certificate,
         certificate_profile_info=service.certificate_profile_info,
         authentication_only=service.tls_auth,
         default_csr_format=service.default_csr_format,
-        responders=tuple(
-            gc.Responder(url=responder.url, cost_type=responder.cost_type, certificate=responder.certificate)
-            for responder in responders
-            if responder.service == service.id
+        responders=named(service=service.id),
+        intermediates=tuple(
+            gc.Authority(certificate=ca.certificate, responders=named(intermediate=ca.id))
+            for ca in server.store.all(IntermediateRecord)
+            if ca.service == service.id
         ),
+        acme_directory_url=service.acme_server_directory_url,
+        acme_ip_address=service.acme_server_ip_address,
+        authentication_profile_id=service.authentication_certificate_profile_id,
+        signing_profile_id=service.signing_certificate_profile_id,
     )
 
 
@@ -172,34 +207,79 @@ def generate(server: CentralServer) -> list[Source]:
     ready = server.identity.instance is not None and server.management.provider is not None
     if not ready or not server.token.is_logged_in:
         return generated
-    content = parameters(server).model_dump_json().encode()
-    for source in Source:
-        signing = active_key(server, source)
-        stored = None if signing is None else server.store.get(KeyRecord, signing.id)
-        if signing is None or stored is None:
-            continue
-        moment = now()
-        _publish(server, source, content, moment, signing, server.token.private_key(stored))
-        generated.append(source)
+    moment = now()
+    with server.store.transaction():
+        _write_parts(server, moment)
+        for source in Source:
+            signing = active_key(server, source)
+            stored = None if signing is None else server.store.get(KeyRecord, signing.id)
+            if signing is None or stored is None:
+                continue
+            key = server.token.private_key(stored)
+            for version in range(server.settings.minimum_version, parameters_xml.NEWEST + 1):
+                _publish(server, source, version, moment, signing, key)
+            generated.append(source)
     return generated
+
+
+def _write_parts(server: CentralServer, moment: datetime) -> None:
+    """Write the parameters in every format, where they have changed."""
+    current = parameters(server)
+    if current == server.generated:
+        return
+    private = parameters_xml.private(current)
+    for version in range(server.settings.minimum_version, parameters_xml.NEWEST + 1):
+        contents = {SHARED: parameters_xml.shared(current, version), PRIVATE: private}
+        for identifier, content in contents.items():
+            file_name = FILE_NAMES[identifier]
+            server.store.put(
+                PartRecord(
+                    identifier=identifier,
+                    version=version,
+                    file_name=file_name,
+                    location=f"/V{version}/{moment:%Y%m%d%H%M%S%f}/{file_name}",
+                    content=base64.b64encode(content).decode(),
+                    updated_at=moment,
+                )
+            )
+    server.generated = current
+
+
+def parts_of(server: CentralServer, source: Source, version: int) -> list[Part]:
+    """The files of a source's directory: for others than the own instance, shared parameters only."""
+    found = [
+        Part(record.identifier, record.location, base64.b64decode(record.content))
+        for record in server.store.all(PartRecord, f"{version}:")
+        if source is Source.INTERNAL or record.identifier == SHARED
+    ]
+    if source is Source.INTERNAL:
+        found += [
+            Part(
+                record.identifier,
+                f"/V{version}/uploaded/{record.file_name}",
+                base64.b64decode(record.content),
+            )
+            for record in server.store.all(PartRecord, f"{UPLOADED}:")
+            if record.identifier in server.settings.optional_parts
+        ]
+    return found
 
 
 def _publish(
     server: CentralServer,
     source: Source,
-    content: bytes,
+    version: int,
     moment: datetime,
     signing: SigningKeyRecord,
     key: PrivateKey,
 ) -> None:
-    path = gc.location(f"{source.lower()}-{moment:%Y%m%d%H%M%S%f}")
     expires = moment + timedelta(seconds=server.settings.configuration_lifetime)
-    document = gc.publish(server.instance, content, path, expires, key, signing.certificate)
+    parts = parts_of(server, source, version)
+    document = publish(server.instance, parts, version, expires, key, signing.certificate)
     server.store.put(
         GenerationRecord(
             source=source,
-            path=path,
-            content=base64.b64encode(content).decode(),
+            version=version,
             document=base64.b64encode(document).decode(),
             generated_at=moment,
             expires=expires,

@@ -1,4 +1,4 @@
-"""Management requests: registrations wait for an approval, deletions and renames don't.
+"""Management requests: registrations and changes of owner wait for an approval, all others don't.
 
 A registration needs two halves: the request of the security server and the decision of the
 central server, either by approval or by the same request made at the center beforehand (pr-mserv).
@@ -7,27 +7,17 @@ central server, either by approval or by the same request made at the center bef
 from __future__ import annotations
 
 import logging
-from datetime import datetime
-from http import HTTPStatus
 
-from xroad_simulator.central.records import (
-    OWNERS_GROUP,
-    AuthenticationCertificateRecord,
-    RequestOrigin,
-    RequestRecord,
-    RequestStatus,
-    RequestType,
-    ServerClientRecord,
-    ServerRecord,
-    SubsystemRecord,
-)
+from xroad_simulator.central import request_handlers
+from xroad_simulator.central.records import RequestOrigin, RequestRecord, RequestStatus, RequestType
 from xroad_simulator.central.server import CentralServer
 from xroad_simulator.clock import now
-from xroad_simulator.errors import ApiError, bad_request, conflict, not_found
-from xroad_simulator.identifiers import ClientId
+from xroad_simulator.errors import conflict, not_found
 
 _LOG = logging.getLogger(__name__)
-_NEEDS_APPROVAL = {RequestType.AUTH_CERT_REGISTRATION, RequestType.CLIENT_REGISTRATION}
+NEEDS_APPROVAL = frozenset(
+    {RequestType.AUTH_CERT_REGISTRATION, RequestType.CLIENT_REGISTRATION, RequestType.OWNER_CHANGE}
+)
 _OPEN = {RequestStatus.WAITING, RequestStatus.SUBMITTED}
 
 
@@ -59,10 +49,12 @@ def submit(
     """
     with server.store.transaction():
         request = new_request(server, type_, origin, target, **about)
-        if type_ not in _NEEDS_APPROVAL:
+        if type_ not in NEEDS_APPROVAL:
             return _carry_out(server, request)
-        _check_registration(server, request)
         same = _open_twins(server, request)
+        if type_ is RequestType.OWNER_CHANGE and same:
+            raise conflict("management_request_exists", str(same[0].id))
+        request_handlers.check(server, request)
         if any(twin.origin is origin for twin in same):
             raise conflict("management_request_exists", str(same[0].id))
         if same:
@@ -76,41 +68,26 @@ def submit(
 
 
 def _is_auto_approved(server: CentralServer, type_: RequestType) -> bool:
-    if type_ is RequestType.CLIENT_REGISTRATION:
-        return server.settings.auto_approve_clients
-    return server.settings.auto_approve_authentication_certificates
+    settings = server.settings
+    return {
+        RequestType.AUTH_CERT_REGISTRATION: settings.auto_approve_authentication_certificates,
+        RequestType.CLIENT_REGISTRATION: settings.auto_approve_clients,
+        RequestType.OWNER_CHANGE: settings.auto_approve_owner_changes,
+    }[type_]
 
 
 def _open_twins(server: CentralServer, request: RequestRecord) -> list[RequestRecord]:
+    """Requests for the same that are open; of changes of owner a server may have but one."""
     return [
         other
         for other in server.store.all(RequestRecord)
         if other.status in _OPEN
-        and (other.type, other.server, other.client, other.certificate)
-        == (request.type, request.server, request.client, request.certificate)
+        and (other.type, other.server) == (request.type, request.server)
+        and (
+            request.type is RequestType.OWNER_CHANGE
+            or (other.client, other.certificate) == (request.client, request.certificate)
+        )
     ]
-
-
-def _check_registration(server: CentralServer, request: RequestRecord) -> None:
-    if request.type is RequestType.AUTH_CERT_REGISTRATION:
-        if server.find_member(request.server_id.owner) is None:
-            raise not_found("management_request_server_owner_not_found", request.server)
-        if not request.address:
-            raise bad_request("management_request_invalid_server_address")
-        for known in server.store.all(AuthenticationCertificateRecord):
-            if known.certificate == request.certificate:
-                raise conflict("management_request_invalid_auth_certificate", known.server)
-        return
-    client = request.client_id
-    record = server.find_server(request.server_id)
-    if record is None:
-        raise not_found("management_request_server_not_found", request.server)
-    if client is None or server.find_member(client) is None:
-        raise not_found("management_request_member_not_found", str(client))
-    if client == request.server_id.owner:
-        raise conflict("management_request_cannot_register_owner", str(client))
-    if client in server.clients_of(record):
-        raise conflict("management_request_client_already_registered", str(client), request.server)
 
 
 def find_request(server: CentralServer, number: int) -> RequestRecord:
@@ -125,11 +102,11 @@ def approve(server: CentralServer, number: int) -> RequestRecord:
     """Approve a waiting registration and carry it out; 409 in any other state."""
     with server.store.transaction():
         request = find_request(server, number)
-        if request.type not in _NEEDS_APPROVAL:
-            raise ApiError(HTTPStatus.FORBIDDEN, "management_request_not_supported")
+        if request.type not in NEEDS_APPROVAL:
+            raise request_handlers.unsupported()
         if request.status not in _OPEN:
             raise conflict("management_request_invalid_state_for_approval", str(number))
-        _check_registration(server, request)
+        request_handlers.check(server, request)
         return _carry_out(server, request)
 
 
@@ -148,105 +125,8 @@ def decline(server: CentralServer, number: int) -> RequestRecord:
 
 def _carry_out(server: CentralServer, request: RequestRecord) -> RequestRecord:
     moment = now()
-    match request.type:
-        case RequestType.AUTH_CERT_REGISTRATION:
-            _register_certificate(server, request, moment)
-        case RequestType.CLIENT_REGISTRATION:
-            _register_client(server, request)
-        case RequestType.AUTH_CERT_DELETION:
-            _delete_certificate(server, request)
-        case RequestType.CLIENT_DELETION:
-            _delete_client(server, request)
-        case RequestType.CLIENT_RENAME:
-            _rename_subsystem(server, request)
-        case RequestType.ADDRESS_CHANGE:
-            _change_address(server, request, moment)
-    done = request.having(status=RequestStatus.APPROVED, updated_at=moment)
+    comments = request_handlers.carry_out(server, request, moment) or request.comments
+    done = request.having(status=RequestStatus.APPROVED, updated_at=moment, comments=comments)
     server.store.put(done)
     _LOG.info("%s of %s approved", request.type, request.server)
     return done
-
-
-def _register_certificate(server: CentralServer, request: RequestRecord, moment: datetime) -> None:
-    identifier = request.server_id
-    known = server.find_server(identifier)
-    if known is None:
-        known = ServerRecord(
-            member_class=identifier.member_class,
-            member_code=identifier.member_code,
-            code=identifier.server_code,
-            address=request.address or "",
-            created_at=moment,
-            updated_at=moment,
-        )
-        server.store.put(known)
-        server.add_to_group(OWNERS_GROUP, identifier.owner)
-    server.store.put(
-        AuthenticationCertificateRecord(
-            id=server.store.next_number("authentication_certificate"),
-            server=known.key,
-            certificate=request.certificate or "",
-        )
-    )
-
-
-def _register_client(server: CentralServer, request: RequestRecord) -> None:
-    client = request.client_id
-    assert client is not None
-    register_client(server, client, server.server(request.server), request.subsystem_name)
-
-
-def register_client(
-    server: CentralServer, client: ClientId, target: ServerRecord, name: str | None = None
-) -> None:
-    """Record that a server represents a client; a subsystem that is new comes into being."""
-    if client.subsystem_code is not None and server.find_subsystem(client) is None:
-        server.store.put(
-            SubsystemRecord(
-                member_class=client.member_class,
-                member_code=client.member_code,
-                code=client.subsystem_code,
-                name=name,
-            )
-        )
-    server.store.put(ServerClientRecord(server=target.key, client=":".join(client.parts[1:])))
-
-
-def _delete_certificate(server: CentralServer, request: RequestRecord) -> None:
-    target = server.find_server(request.server_id)
-    if target is None:
-        raise not_found("management_request_server_not_found", request.server)
-    for known in server.store.all(AuthenticationCertificateRecord, f"{target.key}:"):
-        if known.certificate == request.certificate:
-            server.store.delete(known)
-            return
-    raise not_found("ss_auth_certificate_not_found")
-
-
-def _delete_client(server: CentralServer, request: RequestRecord) -> None:
-    client, target = request.client_id, server.find_server(request.server_id)
-    if target is None:
-        raise not_found("management_request_server_not_found", request.server)
-    if client is None:
-        raise bad_request("management_request_client_registration_not_found")
-    record = ServerClientRecord(server=target.key, client=":".join(client.parts[1:]))
-    if server.store.get(ServerClientRecord, record.key) is None:
-        raise not_found("management_request_client_registration_not_found", str(client))
-    server.store.delete(record)
-
-
-def _rename_subsystem(server: CentralServer, request: RequestRecord) -> None:
-    client = request.client_id
-    subsystem = None if client is None else server.find_subsystem(client)
-    if subsystem is None:
-        raise not_found("management_request_server_client_not_found", str(client))
-    server.store.put(subsystem.having(name=request.subsystem_name))
-
-
-def _change_address(server: CentralServer, request: RequestRecord, moment: datetime) -> None:
-    target = server.find_server(request.server_id)
-    if target is None:
-        raise not_found("management_request_server_not_found", request.server)
-    if not request.address:
-        raise bad_request("management_request_invalid_server_address")
-    server.store.put(target.having(address=request.address, updated_at=moment))

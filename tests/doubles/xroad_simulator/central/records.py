@@ -140,21 +140,38 @@ class AnchorRecord(Record):
         return self.source.value
 
 
+class PartRecord(Record):
+    """A file of the configuration: generated in every format, or uploaded (version 0)."""
+
+    KIND: ClassVar[str] = "part"
+    identifier: str
+    version: int
+    file_name: str
+    location: str
+    """Where the web server has it; empty for an uploaded one, which every format has at its own place."""
+    content: str
+    updated_at: datetime
+
+    @property
+    def key(self) -> str:
+        """Format and content identifier."""
+        return f"{self.version}:{self.identifier}"
+
+
 class GenerationRecord(Record):
-    """The configuration of a source as it was generated last: what the web server serves."""
+    """The signed directory of a source as it was generated last: what the web server serves."""
 
     KIND: ClassVar[str] = "generation"
     source: Source
-    path: str
-    content: str
+    version: int
     document: str
     generated_at: datetime
     expires: datetime
 
     @property
     def key(self) -> str:
-        """The source."""
-        return self.source.value
+        """Source and format."""
+        return f"{self.source}:{self.version}"
 
 
 class CertificationServiceRecord(Record):
@@ -177,12 +194,27 @@ class CertificationServiceRecord(Record):
         return f"{self.id:08d}"
 
 
+class IntermediateRecord(Record):
+    """A CA below an approved one."""
+
+    KIND: ClassVar[str] = "intermediate_ca"
+    id: int
+    service: int
+    certificate: str
+
+    @property
+    def key(self) -> str:
+        """The number."""
+        return f"{self.id:08d}"
+
+
 class ResponderRecord(Record):
-    """An OCSP responder of an approved CA."""
+    """An OCSP responder of an approved CA, or of one below it."""
 
     KIND: ClassVar[str] = "ocsp_responder"
     id: int
-    service: int
+    service: int | None = None
+    intermediate: int | None = None
     url: str
     cost_type: str
     certificate: str | None
@@ -216,6 +248,8 @@ class ServerRecord(Record):
     member_code: str
     code: str
     address: str
+    in_maintenance: bool = False
+    maintenance_message: str | None = None
     created_at: datetime
     updated_at: datetime
 
@@ -250,6 +284,8 @@ class ServerClientRecord(Record):
     server: str
     client: str
     """Without the instance."""
+    enabled: bool = True
+    """A disabled client isn't in the configuration, but its registration stays."""
 
     @property
     def key(self) -> str:
@@ -276,8 +312,13 @@ class RequestType(StrEnum):
     AUTH_CERT_DELETION = "AUTH_CERT_DELETION_REQUEST"
     CLIENT_REGISTRATION = "CLIENT_REGISTRATION_REQUEST"
     CLIENT_DELETION = "CLIENT_DELETION_REQUEST"
+    CLIENT_DISABLE = "CLIENT_DISABLE_REQUEST"
+    CLIENT_ENABLE = "CLIENT_ENABLE_REQUEST"
     CLIENT_RENAME = "CLIENT_RENAME_REQUEST"
+    OWNER_CHANGE = "OWNER_CHANGE_REQUEST"
     ADDRESS_CHANGE = "ADDRESS_CHANGE_REQUEST"
+    MAINTENANCE_MODE_ENABLE = "MAINTENANCE_MODE_ENABLE_REQUEST"
+    MAINTENANCE_MODE_DISABLE = "MAINTENANCE_MODE_DISABLE_REQUEST"
 
 
 class RequestOrigin(StrEnum):
@@ -316,6 +357,7 @@ class RequestRecord(Record):
     certificate: str | None = None
     subsystem_name: str | None = None
     comments: str | None = None
+    """What was there before, or why the server is in maintenance."""
     created_at: datetime
     updated_at: datetime
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from cryptography import x509
 from fastapi import Depends, Request
 
 from xroad_simulator.authentication import Accounts, Gate, Role
+from xroad_simulator.central.permissions import ROLES as PERMISSIONS
 from xroad_simulator.central.records import (
+    OWNERS_GROUP,
     GroupMember,
     Identity,
     ManagementSettings,
@@ -19,7 +20,10 @@ from xroad_simulator.central.records import (
 )
 from xroad_simulator.clock import now
 from xroad_simulator.errors import bad_request, not_found
+from xroad_simulator.faults import Faults, Requests
+from xroad_simulator.global_configuration import Parameters
 from xroad_simulator.identifiers import ClientId, ServerId
+from xroad_simulator.listeners import TlsFiles
 from xroad_simulator.settings import CentralSettings
 from xroad_simulator.software_token import SoftwareToken
 from xroad_simulator.store import Store
@@ -37,16 +41,21 @@ ROLES = frozenset(
 class CentralServer:
     """One central server. Its answers come from the store, so they survive a restart."""
 
-    def __init__(self, settings: CentralSettings, tls_certificate: x509.Certificate) -> None:
+    def __init__(self, settings: CentralSettings, management_tls: TlsFiles) -> None:
         self.settings = settings
-        self.tls_certificate = tls_certificate
-        """What the registration service shows; security servers pin it."""
+        self.management_tls = management_tls
+        """Key and certificate of the registration and management services; security servers pin the latter."""
+        self.generated: Parameters | None = None
+        """What the last generation since the start wrote."""
         self.store = Store(settings.state / "central.db")
         self.token = SoftwareToken(self.store)
+        self.faults = Faults(settings.faults)
+        self.requests = Requests()
         self.gate = Gate(
             self.store,
             Accounts(settings.accounts, ROLES),
             ROLES,
+            PERMISSIONS,
             settings.key_management_whitelist,
             settings.regular_whitelist,
         )
@@ -125,11 +134,16 @@ class CentralServer:
             raise not_found("security_server_not_found", text)
         return found
 
-    def clients_of(self, server: ServerRecord) -> list[ClientId]:
+    def clients_of(self, server: ServerRecord, *, enabled_only: bool = False) -> list[ClientId]:
         """Clients registered to a server, its owner first."""
         owner = server.identifier(self.instance).owner
         records = self.store.all(ServerClientRecord, f"{server.key}|")
-        return [owner, *(ClientId.parse(f"{self.instance}:{r.client}") for r in records)]
+        shown = [record for record in records if record.enabled or not enabled_only]
+        return [owner, *(ClientId.parse(f"{self.instance}:{r.client}") for r in shown)]
+
+    def registration(self, server: ServerRecord, client: ClientId) -> ServerClientRecord | None:
+        """A client's registration to a server; None without one, and for the server's owner."""
+        return self.store.get(ServerClientRecord, f"{server.key}|{':'.join(client.parts[1:])}")
 
     def add_to_group(self, group: str, client: ClientId) -> GroupMember:
         """Put a client into a global group; it stays as it is if it is there already."""
@@ -144,6 +158,15 @@ class CentralServer:
                 )
                 self.store.put(found)
         return found
+
+    def update_owners_group(self, owner: ClientId) -> None:
+        """Let a member be among the owners of security servers exactly as long as it owns one."""
+        key = f"{owner.member_class}:{owner.member_code}:"
+        place = self.store.get(GroupMember, f"{OWNERS_GROUP}:{owner}")
+        if self.store.all(ServerRecord, key):
+            self.add_to_group(OWNERS_GROUP, owner)
+        elif place is not None:
+            self.store.delete(place)
 
 
 def _central(request: Request) -> CentralServer:

@@ -8,9 +8,9 @@ import logging
 from cryptography.exceptions import InvalidSignature
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from xroad_simulator import management_protocol, software_token
+from xroad_simulator import management_protocol, parameters_xml, software_token
 from xroad_simulator.central import management_requests
-from xroad_simulator.central.configuration import parameters
+from xroad_simulator.central.configuration import parameters, parts_of
 from xroad_simulator.central.records import (
     GenerationRecord,
     RequestOrigin,
@@ -30,6 +30,7 @@ from xroad_simulator.certificates import (
 from xroad_simulator.errors import ApiError
 from xroad_simulator.identifiers import ClientId, ServerId
 from xroad_simulator.management_protocol import CertificateRegistration, ManagementError
+from xroad_simulator.signed_directory import content_type
 
 _LOG = logging.getLogger(__name__)
 _XML = "text/xml"
@@ -41,39 +42,35 @@ def configuration_application(server: CentralServer) -> FastAPI:
     app.state.server = server
 
     @app.get("/internalconf")
-    def internal() -> Response:
-        return _document(server, Source.INTERNAL)
+    def internal(version: int = parameters_xml.OLDEST) -> Response:
+        return _document(server, Source.INTERNAL, version)
 
     @app.get("/externalconf")
-    def external() -> Response:
-        return _document(server, Source.EXTERNAL)
+    def external(version: int = parameters_xml.OLDEST) -> Response:
+        return _document(server, Source.EXTERNAL, version)
 
     @app.get("/managementservices.wsdl")
     def wsdl() -> Response:
         address = server.url("https", 4002, "/managementservice/manage/")
         return Response(management_protocol.description(address), media_type=_XML)
 
-    @app.get("/{path:path}")
-    def content(path: str) -> Response:
-        for record in server.store.all(GenerationRecord):
-            if record.path == f"/{path}":
-                return Response(base64.b64decode(record.content), media_type="application/octet-stream")
+    @app.get("/V{version}/{folder}/{name}")
+    def content(version: int, folder: str, name: str) -> Response:
+        for part in parts_of(server, Source.INTERNAL, version):
+            if part.location == f"/V{version}/{folder}/{name}":
+                return Response(part.content, media_type=_XML)
         raise HTTPException(404)
 
     return app
 
 
-def _document(server: CentralServer, source: Source) -> Response:
-    record = server.store.get(GenerationRecord, source)
+def _document(server: CentralServer, source: Source, version: int) -> Response:
+    record = server.store.get(GenerationRecord, f"{source}:{version}")
     if record is None:
         raise HTTPException(404)
     document = base64.b64decode(record.document)
-    # The first line names the boundary: the type has to repeat it.
-    boundary, _, body = document.partition(b"\r\n")
-    return Response(
-        boundary + b"\r\n" + body,
-        headers={"Content-Type": f"multipart/related; charset=UTF-8; boundary={boundary.decode()}"},
-    )
+    # The file begins with the type that the web server has to give it.
+    return Response(document.partition(b"\r\n\r\n")[2], headers={"Content-Type": content_type(document)})
 
 
 def registration_application(server: CentralServer) -> FastAPI:
@@ -136,9 +133,14 @@ def _register_certificate(server: CentralServer, decoded: CertificateRegistratio
 _TYPES = {
     "clientReg": RequestType.CLIENT_REGISTRATION,
     "clientDeletion": RequestType.CLIENT_DELETION,
+    "clientDisable": RequestType.CLIENT_DISABLE,
+    "clientEnable": RequestType.CLIENT_ENABLE,
     "clientRename": RequestType.CLIENT_RENAME,
+    "ownerChange": RequestType.OWNER_CHANGE,
     "authCertDeletion": RequestType.AUTH_CERT_DELETION,
     "addressChange": RequestType.ADDRESS_CHANGE,
+    "maintenanceModeEnable": RequestType.MAINTENANCE_MODE_ENABLE,
+    "maintenanceModeDisable": RequestType.MAINTENANCE_MODE_DISABLE,
 }
 
 
@@ -177,7 +179,9 @@ def _manage(server: CentralServer, operation: str, fields: dict[str, str]) -> in
             fields["certificate"] = encode(parse_certificate(base64.b64decode(fields["certificate"])))
     except (ValueError, CertificateError) as error:
         raise ManagementError("InvalidRequest", str(error)) from error
-    unknown = set(fields) - {"client", "address", "certificate", "subsystem_name"}
+    if "message" in fields:
+        fields["comments"] = fields.pop("message")
+    unknown = set(fields) - {"client", "address", "certificate", "subsystem_name", "comments"}
     if unknown:
         raise ManagementError("InvalidRequest", f"unknown fields {sorted(unknown)}")
     # The sender is known to be the server's owner: its message was signed and its right checked

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from xroad_simulator.central.records import RequestRecord, ServerRecord
+from xroad_simulator.central.records import RequestRecord, ServerRecord, SigningKeyRecord
 from xroad_simulator.central.server import CentralServer
+from xroad_simulator.certificates import decode, fingerprint
 from xroad_simulator.clock import timestamp
 from xroad_simulator.identifiers import ClientId, ServerId
+from xroad_simulator.software_token import TOKEN_ID
 
 
 def client_id(client: ClientId) -> dict[str, Any]:
@@ -49,14 +51,17 @@ def security_server(server: CentralServer, record: ServerRecord) -> dict[str, An
     """`SecurityServer`."""
     identifier = record.identifier(server.instance)
     owner = server.find_member(identifier.owner)
-    return {
+    view: dict[str, Any] = {
         "server_id": server_id(identifier),
         "owner_name": "" if owner is None else owner.name,
         "server_address": record.address,
-        "in_maintenance_mode": False,
+        "in_maintenance_mode": record.in_maintenance,
         "created_at": timestamp(record.created_at),
         "updated_at": timestamp(record.updated_at),
     }
+    if record.maintenance_message:
+        view["maintenance_mode_message"] = record.maintenance_message
+    return view
 
 
 def _owner_name(server: CentralServer, request: RequestRecord) -> str:
@@ -105,4 +110,22 @@ def request(server: CentralServer, record: RequestRecord) -> dict[str, Any]:
         view["server_address"] = record.address
     if record.certificate is not None:
         view["authentication_certificate"] = record.certificate
+    if record.subsystem_name is not None:
+        view["subsystem_name"] = record.subsystem_name
     return view
+
+
+def signing_key(server: CentralServer, key: SigningKeyRecord) -> dict[str, Any]:
+    """`ConfigurationSigningKey`."""
+    return {
+        "id": key.id,
+        "active": key.active,
+        "available": server.token.is_logged_in,
+        "created_at": timestamp(key.created_at),
+        "key_hash": fingerprint(decode(key.certificate)),
+        "token_id": TOKEN_ID,
+        "label": {"label": key.label},
+        "possible_actions": [] if key.active else ["ACTIVATE", "DELETE"],
+        "source_type": key.source,
+        "key_algorithm": key.algorithm,
+    }

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import Field
 
-from xroad_simulator.authentication import Role, allow
+from xroad_simulator.authentication import allow
 from xroad_simulator.bodies import Body, RawBody
 from xroad_simulator.certificates import (
     CertificateError,
@@ -25,6 +25,7 @@ from xroad_simulator.errors import (
 )
 from xroad_simulator.identifiers import ClientId, is_identifier_part
 from xroad_simulator.security import management
+from xroad_simulator.security.permissions import Permission
 from xroad_simulator.security.records import (
     AccessRightRecord,
     CertificateRecord,
@@ -40,16 +41,6 @@ from xroad_simulator.security.records import (
 from xroad_simulator.security.server import Security, SecurityServer
 from xroad_simulator.security.services import remove_description
 
-_VIEWERS = (
-    Role.REGISTRATION_OFFICER,
-    Role.SERVICE_ADMINISTRATOR,
-    Role.OBSERVER,
-)
-_LIST_VIEWERS = (*_VIEWERS, Role.SECURITY_OFFICER)
-_REGISTRATION = (Role.REGISTRATION_OFFICER,)
-_CONNECTION = (Role.SERVICE_ADMINISTRATOR, Role.REGISTRATION_OFFICER)
-_GROUP_VIEWERS = (Role.SERVICE_ADMINISTRATOR, Role.OBSERVER)
-_GROUP_KEEPERS = (Role.SERVICE_ADMINISTRATOR,)
 _DESCRIPTION = Field(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_,.;:!? ]*$")
 
 routes = APIRouter()
@@ -126,7 +117,7 @@ def _view(server: SecurityServer, record: ClientRecord) -> dict[str, Any]:
     return view
 
 
-@routes.get("/clients", dependencies=[allow(*_LIST_VIEWERS)])
+@routes.get("/clients", dependencies=[allow(Permission.VIEW_CLIENTS)])
 def find_clients(
     server: Security,
     name: str | None = None,
@@ -182,7 +173,7 @@ def _global_views(server: SecurityServer) -> list[dict[str, Any]]:
     return views
 
 
-@routes.post("/clients", dependencies=[allow(*_REGISTRATION)], status_code=201)
+@routes.post("/clients", dependencies=[allow(Permission.ADD_CLIENT)], status_code=201)
 def add_client(server: Security, body: ClientAdd) -> dict[str, Any]:
     """Represent a client; it is registered at once if the central server has it here already."""
     wanted, owner = body.client, server.initialized_id().owner
@@ -215,13 +206,13 @@ def add_client(server: Security, body: ClientAdd) -> dict[str, Any]:
     return _view(server, record)
 
 
-@routes.get("/clients/{client_id}", dependencies=[allow(*_VIEWERS)])
+@routes.get("/clients/{client_id}", dependencies=[allow(Permission.VIEW_CLIENT_DETAILS)])
 def get_client(server: Security, client_id: str) -> dict[str, Any]:
     """One client."""
     return _view(server, server.client(client_id))
 
 
-@routes.patch("/clients/{client_id}", dependencies=[allow(*_CONNECTION)])
+@routes.patch("/clients/{client_id}", dependencies=[allow(Permission.EDIT_CLIENT_INTERNAL_CONNECTION_TYPE)])
 def change_client(server: Security, client_id: str, body: ConnectionTypeWrapper) -> dict[str, Any]:
     """Change how the client's information system has to connect."""
     with server.store.transaction():
@@ -230,7 +221,7 @@ def change_client(server: Security, client_id: str, body: ConnectionTypeWrapper)
     return _view(server, record)
 
 
-@routes.delete("/clients/{client_id}", dependencies=[allow(*_REGISTRATION)], status_code=204)
+@routes.delete("/clients/{client_id}", dependencies=[allow(Permission.DELETE_CLIENT)], status_code=204)
 def delete_client(server: Security, client_id: str) -> None:
     """Remove a client that isn't registered, with everything that belongs to it."""
     with server.store.transaction():
@@ -253,7 +244,9 @@ def delete_client(server: Security, client_id: str) -> None:
         server.store.delete(record)
 
 
-@routes.put("/clients/{client_id}/register", dependencies=[allow(*_REGISTRATION)], status_code=204)
+@routes.put(
+    "/clients/{client_id}/register", dependencies=[allow(Permission.SEND_CLIENT_REG_REQ)], status_code=204
+)
 def register_client(server: Security, client_id: str) -> None:
     """Ask the central server to register the client: a message to the management services."""
     record = server.client(client_id)
@@ -265,7 +258,9 @@ def register_client(server: Security, client_id: str) -> None:
     server.store.put(record.having(status=ClientStatus.REGISTRATION_IN_PROGRESS))
 
 
-@routes.put("/clients/{client_id}/unregister", dependencies=[allow(*_REGISTRATION)], status_code=204)
+@routes.put(
+    "/clients/{client_id}/unregister", dependencies=[allow(Permission.SEND_CLIENT_DEL_REQ)], status_code=204
+)
 def unregister_client(server: Security, client_id: str) -> None:
     """Ask the central server to take the client off this server."""
     record = server.client(client_id)
@@ -277,7 +272,7 @@ def unregister_client(server: Security, client_id: str) -> None:
     server.store.put(record.having(status=ClientStatus.DELETION_IN_PROGRESS))
 
 
-@routes.get("/clients/{client_id}/orphans", dependencies=[allow(*_REGISTRATION)])
+@routes.get("/clients/{client_id}/orphans", dependencies=[allow(Permission.DELETE_CLIENT)])
 def get_orphans(server: Security, client_id: str) -> dict[str, bool]:
     """Whether a deleted client left certificates behind."""
     if not _orphans(server, client_id):
@@ -285,7 +280,7 @@ def get_orphans(server: Security, client_id: str) -> dict[str, bool]:
     return {"orphans_exist": True}
 
 
-@routes.delete("/clients/{client_id}/orphans", dependencies=[allow(*_REGISTRATION)], status_code=204)
+@routes.delete("/clients/{client_id}/orphans", dependencies=[allow(Permission.DELETE_CLIENT)], status_code=204)
 def delete_orphans(server: Security, client_id: str) -> None:
     """Remove what a deleted client left behind."""
     with server.store.transaction():
@@ -307,7 +302,7 @@ def _orphans(server: SecurityServer, client_id: str) -> list[CertificateRecord]:
     ]
 
 
-@routes.get("/clients/{client_id}/sign-certificates", dependencies=[allow(*_VIEWERS)])
+@routes.get("/clients/{client_id}/sign-certificates", dependencies=[allow(Permission.VIEW_CLIENT_DETAILS)])
 def list_sign_certificates(server: Security, client_id: str) -> list[dict[str, Any]]:
     """Signing certificates of the client's member."""
     member = str(server.client(client_id).client.member)
@@ -327,7 +322,7 @@ def list_sign_certificates(server: Security, client_id: str) -> list[dict[str, A
 
 @routes.get(
     "/clients/{client_id}/tls-certificates",
-    dependencies=[allow(*_CONNECTION, Role.OBSERVER)],
+    dependencies=[allow(Permission.VIEW_CLIENT_INTERNAL_CERTS)],
 )
 def list_tls_certificates(server: Security, client_id: str) -> list[dict[str, Any]]:
     """TLS certificates of the client's information systems."""
@@ -338,7 +333,7 @@ def list_tls_certificates(server: Security, client_id: str) -> list[dict[str, An
 
 @routes.post(
     "/clients/{client_id}/tls-certificates",
-    dependencies=[allow(*_CONNECTION)],
+    dependencies=[allow(Permission.ADD_CLIENT_INTERNAL_CERT)],
     status_code=201,
 )
 def add_tls_certificate(server: Security, client_id: str, content: RawBody) -> dict[str, Any]:
@@ -362,7 +357,7 @@ def add_tls_certificate(server: Security, client_id: str, content: RawBody) -> d
 
 @routes.delete(
     "/clients/{client_id}/tls-certificates/{hash_}",
-    dependencies=[allow(*_CONNECTION)],
+    dependencies=[allow(Permission.DELETE_CLIENT_INTERNAL_CERT)],
     status_code=204,
 )
 def delete_tls_certificate(server: Security, client_id: str, hash_: str) -> None:
@@ -409,7 +404,7 @@ def _member_name(server: SecurityServer, client: str) -> str:
     return client if member is None else member.name
 
 
-@routes.get("/clients/{client_id}/local-groups", dependencies=[allow(*_GROUP_VIEWERS)])
+@routes.get("/clients/{client_id}/local-groups", dependencies=[allow(Permission.VIEW_CLIENT_LOCAL_GROUPS)])
 def list_local_groups(server: Security, client_id: str) -> list[dict[str, Any]]:
     """The client's groups."""
     record = server.client(client_id)
@@ -417,7 +412,9 @@ def list_local_groups(server: Security, client_id: str) -> list[dict[str, Any]]:
     return [_group_view(server, group) for group in groups if group.client == record.id]
 
 
-@routes.post("/clients/{client_id}/local-groups", dependencies=[allow(*_GROUP_KEEPERS)], status_code=201)
+@routes.post(
+    "/clients/{client_id}/local-groups", dependencies=[allow(Permission.ADD_LOCAL_GROUP)], status_code=201
+)
 def add_local_group(server: Security, client_id: str, body: LocalGroupAdd) -> dict[str, Any]:
     """A new group; 409 if the client has one with this code."""
     with server.store.transaction():
@@ -436,13 +433,13 @@ def add_local_group(server: Security, client_id: str, body: LocalGroupAdd) -> di
     return _group_view(server, group)
 
 
-@routes.get("/local-groups/{group_id}", dependencies=[allow(*_GROUP_VIEWERS)])
+@routes.get("/local-groups/{group_id}", dependencies=[allow(Permission.VIEW_CLIENT_LOCAL_GROUPS)])
 def get_local_group(server: Security, group_id: str) -> dict[str, Any]:
     """One group."""
     return _group_view(server, _group(server, group_id))
 
 
-@routes.patch("/local-groups/{group_id}", dependencies=[allow(*_GROUP_KEEPERS)])
+@routes.patch("/local-groups/{group_id}", dependencies=[allow(Permission.EDIT_LOCAL_GROUP_DESC)])
 def change_local_group(server: Security, group_id: str, body: LocalGroupDescription) -> dict[str, Any]:
     """Change the description."""
     with server.store.transaction():
@@ -460,14 +457,18 @@ def _remove_group(server: SecurityServer, group: LocalGroupRecord) -> None:
     server.store.delete(group)
 
 
-@routes.delete("/local-groups/{group_id}", dependencies=[allow(*_GROUP_KEEPERS)], status_code=204)
+@routes.delete("/local-groups/{group_id}", dependencies=[allow(Permission.DELETE_LOCAL_GROUP)], status_code=204)
 def delete_local_group(server: Security, group_id: str) -> None:
     """Remove a group and the rights that it had."""
     with server.store.transaction():
         _remove_group(server, _group(server, group_id))
 
 
-@routes.post("/local-groups/{group_id}/members", dependencies=[allow(*_GROUP_KEEPERS)], status_code=201)
+@routes.post(
+    "/local-groups/{group_id}/members",
+    dependencies=[allow(Permission.EDIT_LOCAL_GROUP_MEMBERS)],
+    status_code=201,
+)
 def add_local_group_members(server: Security, group_id: str, body: Members) -> dict[str, list[str]]:
     """Add subsystems; 409 if one is inside already."""
     with server.store.transaction():
@@ -482,7 +483,7 @@ def add_local_group_members(server: Security, group_id: str, body: Members) -> d
 
 @routes.post(
     "/local-groups/{group_id}/members/delete",
-    dependencies=[allow(*_GROUP_KEEPERS)],
+    dependencies=[allow(Permission.EDIT_LOCAL_GROUP_MEMBERS)],
     status_code=204,
 )
 def delete_local_group_members(server: Security, group_id: str, body: Members) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from xroad_simulator.authentication import Role, allow
+from xroad_simulator.authentication import allow
 from xroad_simulator.bodies import Body
 from xroad_simulator.clock import now, timestamp
 from xroad_simulator.errors import (
@@ -17,6 +17,7 @@ from xroad_simulator.errors import (
 )
 from xroad_simulator.identifiers import ClientId, is_identifier_part
 from xroad_simulator.security import services
+from xroad_simulator.security.permissions import Permission
 from xroad_simulator.security.records import (
     AccessRightRecord,
     DescriptionRecord,
@@ -27,9 +28,6 @@ from xroad_simulator.security.records import (
     SubjectType,
 )
 from xroad_simulator.security.server import Security, SecurityServer
-
-_VIEWERS = (Role.SERVICE_ADMINISTRATOR, Role.OBSERVER)
-_KEEPERS = (Role.SERVICE_ADMINISTRATOR,)
 
 Method = Literal["*", "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"]
 
@@ -177,7 +175,7 @@ def _require_url(url: str) -> None:
         raise bad_request("malformed_url", url)
 
 
-@routes.get("/clients/{client_id}/service-descriptions", dependencies=[allow(*_VIEWERS)])
+@routes.get("/clients/{client_id}/service-descriptions", dependencies=[allow(Permission.VIEW_CLIENT_SERVICES)])
 def list_descriptions(server: Security, client_id: str) -> list[dict[str, Any]]:
     """The client's service descriptions."""
     client = server.client(client_id)
@@ -201,7 +199,7 @@ def _described(type_: ServiceType, url: str, code: str | None) -> list[services.
 
 @routes.post(
     "/clients/{client_id}/service-descriptions",
-    dependencies=[allow(*_KEEPERS)],
+    dependencies=[allow(Permission.ADD_WSDL, Permission.ADD_OPENAPI3)],
     status_code=201,
 )
 def add_description(server: Security, client_id: str, body: ServiceDescriptionAdd) -> dict[str, Any]:
@@ -248,13 +246,13 @@ def _description(server: SecurityServer, text: str) -> DescriptionRecord:
     return server.description(_number(text, "service_description_not_found"))
 
 
-@routes.get("/service-descriptions/{number}", dependencies=[allow(*_VIEWERS)])
+@routes.get("/service-descriptions/{number}", dependencies=[allow(Permission.VIEW_CLIENT_SERVICES)])
 def get_description(server: Security, number: str) -> dict[str, Any]:
     """One service description."""
     return _description_view(server, _description(server, number))
 
 
-@routes.get("/service-descriptions/{number}/services", dependencies=[allow(*_VIEWERS)])
+@routes.get("/service-descriptions/{number}/services", dependencies=[allow(Permission.VIEW_CLIENT_SERVICES)])
 def list_services(server: Security, number: str) -> list[dict[str, Any]]:
     """The services of a description."""
     view: list[dict[str, Any]] = _description_view(server, _description(server, number))["services"]
@@ -262,7 +260,7 @@ def list_services(server: Security, number: str) -> list[dict[str, Any]]:
 
 
 # The definition says 204; X-Road answers 200 (TODO in its own setup.hurl).
-@routes.put("/service-descriptions/{number}/enable", dependencies=[allow(*_KEEPERS)])
+@routes.put("/service-descriptions/{number}/enable", dependencies=[allow(Permission.ENABLE_DISABLE_WSDL)])
 def enable_description(server: Security, number: str) -> Response:
     """Let the description's services be called."""
     with server.store.transaction():
@@ -270,7 +268,11 @@ def enable_description(server: Security, number: str) -> Response:
     return Response(status_code=200)
 
 
-@routes.put("/service-descriptions/{number}/disable", dependencies=[allow(*_KEEPERS)], status_code=204)
+@routes.put(
+    "/service-descriptions/{number}/disable",
+    dependencies=[allow(Permission.ENABLE_DISABLE_WSDL)],
+    status_code=204,
+)
 def disable_description(server: Security, number: str, body: DisabledNotice | None = None) -> None:
     """Refuse calls of the description's services, with a notice."""
     notice = "" if body is None else body.disabled_notice
@@ -279,7 +281,10 @@ def disable_description(server: Security, number: str, body: DisabledNotice | No
         server.store.put(record.having(disabled=True, disabled_notice=notice))
 
 
-@routes.put("/service-descriptions/{number}/refresh", dependencies=[allow(*_KEEPERS)])
+@routes.put(
+    "/service-descriptions/{number}/refresh",
+    dependencies=[allow(Permission.REFRESH_WSDL, Permission.REFRESH_REST, Permission.REFRESH_OPENAPI3)],
+)
 def refresh_description(server: Security, number: str, body: IgnoreWarnings | None = None) -> dict[str, Any]:
     """Read the description again; changes of its services are a warning first."""
     record = _description(server, number)
@@ -339,7 +344,10 @@ def _synchronize(
         services.remove_endpoint(server, endpoint)
 
 
-@routes.patch("/service-descriptions/{number}", dependencies=[allow(*_KEEPERS)])
+@routes.patch(
+    "/service-descriptions/{number}",
+    dependencies=[allow(Permission.EDIT_WSDL, Permission.EDIT_OPENAPI3, Permission.EDIT_REST)],
+)
 def change_description(server: Security, number: str, body: ServiceDescriptionUpdate) -> dict[str, Any]:
     """Change the address or, of REST services, the code; rights stay with the service."""
     record = _description(server, number)
@@ -377,20 +385,20 @@ def _rename(server: SecurityServer, record: DescriptionRecord, old: str, new: st
     server.store.put(service.having(code=new))
 
 
-@routes.delete("/service-descriptions/{number}", dependencies=[allow(*_KEEPERS)], status_code=204)
+@routes.delete("/service-descriptions/{number}", dependencies=[allow(Permission.DELETE_WSDL)], status_code=204)
 def delete_description(server: Security, number: str) -> None:
     """Remove a description with its services and the rights to them."""
     with server.store.transaction():
         services.remove_description(server, _description(server, number))
 
 
-@routes.get("/services/{service_id}", dependencies=[allow(*_VIEWERS)])
+@routes.get("/services/{service_id}", dependencies=[allow(Permission.VIEW_CLIENT_SERVICES)])
 def get_service(server: Security, service_id: str) -> dict[str, Any]:
     """One service."""
     return _service_view(server, server.service(service_id))
 
 
-@routes.patch("/services/{service_id}", dependencies=[allow(*_KEEPERS)])
+@routes.patch("/services/{service_id}", dependencies=[allow(Permission.EDIT_SERVICE_PARAMS)])
 def change_service(server: Security, service_id: str, body: ServiceUpdate) -> dict[str, Any]:
     """Change address, time limit and TLS check, of one service or of its whole description."""
     _require_url(body.url)
@@ -412,7 +420,9 @@ def change_service(server: Security, service_id: str, body: ServiceUpdate) -> di
         return _service_view(server, server.service(service_id))
 
 
-@routes.post("/services/{service_id}/endpoints", dependencies=[allow(*_KEEPERS)], status_code=201)
+@routes.post(
+    "/services/{service_id}/endpoints", dependencies=[allow(Permission.ADD_OPENAPI3_ENDPOINT)], status_code=201
+)
 def add_endpoint(server: Security, service_id: str, body: EndpointAdd) -> dict[str, Any]:
     """A new endpoint; 409 if the service has it."""
     if body.id is not None:
@@ -438,13 +448,13 @@ def _endpoint(server: SecurityServer, text: str) -> EndpointRecord:
     return found
 
 
-@routes.get("/endpoints/{number}", dependencies=[allow(*_VIEWERS)])
+@routes.get("/endpoints/{number}", dependencies=[allow(Permission.VIEW_ENDPOINT)])
 def get_endpoint(server: Security, number: str) -> dict[str, Any]:
     """One endpoint."""
     return _endpoint_view(_endpoint(server, number))
 
 
-@routes.patch("/endpoints/{number}", dependencies=[allow(*_KEEPERS)])
+@routes.patch("/endpoints/{number}", dependencies=[allow(Permission.EDIT_OPENAPI3_ENDPOINT)])
 def change_endpoint(server: Security, number: str, body: EndpointUpdate) -> dict[str, Any]:
     """Change an endpoint that no description generated."""
     with server.store.transaction():
@@ -456,7 +466,7 @@ def change_endpoint(server: Security, number: str, body: EndpointUpdate) -> dict
     return _endpoint_view(record)
 
 
-@routes.delete("/endpoints/{number}", dependencies=[allow(*_KEEPERS)], status_code=204)
+@routes.delete("/endpoints/{number}", dependencies=[allow(Permission.DELETE_ENDPOINT)], status_code=204)
 def delete_endpoint(server: Security, number: str) -> None:
     """Remove an endpoint that no description generated, and the rights to it."""
     with server.store.transaction():
@@ -544,7 +554,7 @@ def _rights_of_client(server: SecurityServer, client: str) -> list[AccessRightRe
     return [r for r in server.store.all(AccessRightRecord) if r.client == client]
 
 
-@routes.get("/clients/{client_id}/service-clients", dependencies=[allow(*_VIEWERS)])
+@routes.get("/clients/{client_id}/service-clients", dependencies=[allow(Permission.VIEW_CLIENT_ACL_SUBJECTS)])
 def list_service_clients(server: Security, client_id: str) -> list[dict[str, Any]]:
     """Everybody with a right to some service of the client, at the time of the first right."""
     first: dict[str, AccessRightRecord] = {}
@@ -555,7 +565,10 @@ def list_service_clients(server: Security, client_id: str) -> list[dict[str, Any
     return [_subject_view(server, first[subject]) for subject in sorted(first)]
 
 
-@routes.get("/clients/{client_id}/service-clients/{subject_id}", dependencies=[allow(*_VIEWERS)])
+@routes.get(
+    "/clients/{client_id}/service-clients/{subject_id}",
+    dependencies=[allow(Permission.VIEW_CLIENT_ACL_SUBJECTS)],
+)
 def get_service_client(server: Security, client_id: str, subject_id: str) -> dict[str, Any]:
     """One holder of rights."""
     for right in _rights_of_client(server, server.client(client_id).id):
@@ -566,7 +579,7 @@ def get_service_client(server: Security, client_id: str, subject_id: str) -> dic
 
 @routes.get(
     "/clients/{client_id}/service-clients/{subject_id}/access-rights",
-    dependencies=[allow(*_VIEWERS)],
+    dependencies=[allow(Permission.VIEW_ACL_SUBJECT_OPEN_SERVICES)],
 )
 def list_access_rights(server: Security, client_id: str, subject_id: str) -> list[dict[str, Any]]:
     """Whole services that one holder may call; 404 if it holds no right."""
@@ -600,7 +613,7 @@ def _services_by_code(server: SecurityServer, client: str, wanted: AccessRights)
 
 @routes.post(
     "/clients/{client_id}/service-clients/{subject_id}/access-rights",
-    dependencies=[allow(*_KEEPERS)],
+    dependencies=[allow(Permission.EDIT_ACL_SUBJECT_OPEN_SERVICES)],
     status_code=201,
 )
 def give_access_rights(
@@ -618,7 +631,7 @@ def give_access_rights(
 
 @routes.post(
     "/clients/{client_id}/service-clients/{subject_id}/access-rights/delete",
-    dependencies=[allow(*_KEEPERS)],
+    dependencies=[allow(Permission.EDIT_ACL_SUBJECT_OPEN_SERVICES)],
     status_code=204,
 )
 def take_access_rights(server: Security, client_id: str, subject_id: str, body: AccessRights) -> None:
@@ -629,7 +642,9 @@ def take_access_rights(server: Security, client_id: str, subject_id: str, body: 
             _take(server, server.base_endpoint(service), subject_id)
 
 
-@routes.get("/clients/{client_id}/service-client-candidates", dependencies=[allow(*_VIEWERS)])
+@routes.get(
+    "/clients/{client_id}/service-client-candidates", dependencies=[allow(Permission.VIEW_CLIENT_ACL_SUBJECTS)]
+)
 def list_candidates(
     server: Security,
     client_id: str,
@@ -694,13 +709,15 @@ def _take_all(server: SecurityServer, endpoint: EndpointRecord, body: ServiceCli
             _take(server, endpoint, item.id)
 
 
-@routes.get("/services/{service_id}/service-clients", dependencies=[allow(*_VIEWERS)])
+@routes.get("/services/{service_id}/service-clients", dependencies=[allow(Permission.VIEW_SERVICE_ACL)])
 def list_holders_of_service(server: Security, service_id: str) -> list[dict[str, Any]]:
     """Everybody with a right to the whole service."""
     return _holders(server, server.base_endpoint(server.service(service_id)))
 
 
-@routes.post("/services/{service_id}/service-clients", dependencies=[allow(*_KEEPERS)], status_code=201)
+@routes.post(
+    "/services/{service_id}/service-clients", dependencies=[allow(Permission.EDIT_SERVICE_ACL)], status_code=201
+)
 def give_service(server: Security, service_id: str, body: ServiceClients) -> list[dict[str, Any]]:
     """Let holders call the whole service."""
     return _give_all(server, server.base_endpoint(server.service(service_id)), body)
@@ -708,7 +725,7 @@ def give_service(server: Security, service_id: str, body: ServiceClients) -> lis
 
 @routes.post(
     "/services/{service_id}/service-clients/delete",
-    dependencies=[allow(*_KEEPERS)],
+    dependencies=[allow(Permission.EDIT_SERVICE_ACL)],
     status_code=204,
 )
 def take_service(server: Security, service_id: str, body: ServiceClients) -> None:
@@ -716,13 +733,15 @@ def take_service(server: Security, service_id: str, body: ServiceClients) -> Non
     _take_all(server, server.base_endpoint(server.service(service_id)), body)
 
 
-@routes.get("/endpoints/{number}/service-clients", dependencies=[allow(*_VIEWERS)])
+@routes.get("/endpoints/{number}/service-clients", dependencies=[allow(Permission.VIEW_ENDPOINT_ACL)])
 def list_holders_of_endpoint(server: Security, number: str) -> list[dict[str, Any]]:
     """Everybody with a right to the endpoint."""
     return _holders(server, _endpoint(server, number))
 
 
-@routes.post("/endpoints/{number}/service-clients", dependencies=[allow(*_KEEPERS)], status_code=201)
+@routes.post(
+    "/endpoints/{number}/service-clients", dependencies=[allow(Permission.EDIT_ENDPOINT_ACL)], status_code=201
+)
 def give_endpoint(server: Security, number: str, body: ServiceClients) -> list[dict[str, Any]]:
     """Let holders call the endpoint."""
     return _give_all(server, _endpoint(server, number), body)
@@ -730,7 +749,7 @@ def give_endpoint(server: Security, number: str, body: ServiceClients) -> list[d
 
 @routes.post(
     "/endpoints/{number}/service-clients/delete",
-    dependencies=[allow(*_KEEPERS)],
+    dependencies=[allow(Permission.EDIT_ENDPOINT_ACL)],
     status_code=204,
 )
 def take_endpoint(server: Security, number: str, body: ServiceClients) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from xroad_simulator import VERSION
+from xroad_simulator import VERSION, parameters_xml
 from xroad_simulator import global_configuration as gc
-from xroad_simulator.authentication import Role, allow
+from xroad_simulator.authentication import allow
 from xroad_simulator.bodies import Body, RawBody
 from xroad_simulator.certificates import decode
 from xroad_simulator.clock import now, timestamp
@@ -25,6 +25,7 @@ from xroad_simulator.global_configuration import Anchor, ConfigurationError
 from xroad_simulator.identifiers import ClientId, ServerId, is_identifier_part
 from xroad_simulator.security import configuration_client, management
 from xroad_simulator.security.contacts import Contact
+from xroad_simulator.security.permissions import Permission
 from xroad_simulator.security.records import (
     AnchorRecord,
     ClientRecord,
@@ -35,9 +36,6 @@ from xroad_simulator.security.records import (
 )
 from xroad_simulator.security.server import Security, SecurityServer
 
-_SYSTEM_OR_SECURITY = (Role.SYSTEM_ADMINISTRATOR, Role.SECURITY_OFFICER)
-_SYSTEM_VIEWERS = (*_SYSTEM_OR_SECURITY, Role.OBSERVER)
-_DIAGNOSTICS = (Role.SYSTEM_ADMINISTRATOR, Role.OBSERVER)
 _MINIMUM_PIN_LENGTH, _MINIMUM_PIN_CLASSES = 10, 3
 _JAVA = 21
 
@@ -97,7 +95,7 @@ def require_pin_policy(server: SecurityServer, pin: str) -> None:
         raise bad_request("pin_min_char_classes_count", str(_MINIMUM_PIN_CLASSES))
 
 
-@routes.post("/initialization", dependencies=[allow(Role.SYSTEM_ADMINISTRATOR)], status_code=201)
+@routes.post("/initialization", dependencies=[allow(Permission.INIT_CONFIG)], status_code=201)
 def initialize(server: Security, body: InitialServerConf) -> Response:
     """Set the parts that are missing; 409 if none is, 400 if a part is missing or too many."""
     instance = server.instance
@@ -199,7 +197,7 @@ def _import_anchor(server: SecurityServer, content: bytes, anchor: Anchor) -> No
     configuration_client.update(server)
 
 
-@routes.get("/system/anchor", dependencies=[allow(*_SYSTEM_VIEWERS)])
+@routes.get("/system/anchor", dependencies=[allow(Permission.VIEW_ANCHOR)])
 def get_anchor(server: Security) -> dict[str, str]:
     """Hash and time of the imported anchor."""
     record = server.store.get(AnchorRecord, "anchor")
@@ -209,7 +207,7 @@ def get_anchor(server: Security) -> dict[str, str]:
     return _anchor_view(content, Anchor.parse(content))
 
 
-@routes.post("/system/anchor", dependencies=[allow(*_SYSTEM_OR_SECURITY)], status_code=201)
+@routes.post("/system/anchor", dependencies=[allow(Permission.INIT_CONFIG)], status_code=201)
 def import_anchor(server: Security, content: RawBody) -> Response:
     """Import the first anchor, once a configuration could be fetched with it."""
     if server.anchor is not None:
@@ -218,7 +216,7 @@ def import_anchor(server: Security, content: RawBody) -> Response:
     return Response(status_code=201)
 
 
-@routes.put("/system/anchor", dependencies=[allow(*_SYSTEM_OR_SECURITY)], status_code=201)
+@routes.put("/system/anchor", dependencies=[allow(Permission.UPLOAD_ANCHOR)], status_code=201)
 def replace_anchor(server: Security, content: RawBody) -> Response:
     """Replace the anchor by another of the same instance."""
     current = server.anchor
@@ -231,7 +229,8 @@ def replace_anchor(server: Security, content: RawBody) -> Response:
     return Response(status_code=201)
 
 
-@routes.post("/system/anchor/previews", dependencies=[allow(*_SYSTEM_OR_SECURITY)], status_code=201)
+# The definition says 201; X-Road answers 200 (`SystemApiController.java`).
+@routes.post("/system/anchor/previews", dependencies=[allow(Permission.UPLOAD_ANCHOR)])
 def preview_anchor(server: Security, content: RawBody, validate_instance: bool = True) -> dict[str, str]:
     """Hash and time of an anchor that isn't imported yet."""
     anchor = _parse_anchor(content)
@@ -241,7 +240,7 @@ def preview_anchor(server: Security, content: RawBody, validate_instance: bool =
     return _anchor_view(content, anchor)
 
 
-@routes.get("/system/anchor/download", dependencies=[allow(*_SYSTEM_OR_SECURITY)])
+@routes.get("/system/anchor/download", dependencies=[allow(Permission.DOWNLOAD_ANCHOR)])
 def download_anchor(server: Security) -> Response:
     """The imported anchor file."""
     record = server.store.get(AnchorRecord, "anchor")
@@ -254,7 +253,7 @@ def download_anchor(server: Security) -> Response:
     )
 
 
-@routes.get("/system/version", dependencies=[allow()])
+@routes.get("/system/version", dependencies=[allow(Permission.VIEW_VERSION)])
 def system_version() -> dict[str, Any]:
     """The version, marked as the simulator's; the Java that X-Road 7.8 wants."""
     return {
@@ -265,17 +264,17 @@ def system_version() -> dict[str, Any]:
         "using_supported_java_version": True,
         "java_vendor": "none: simulator",
         "java_runtime_version": "none: simulator",
-        "global_configuration_version": gc.FORMAT_VERSION,
+        "global_configuration_version": parameters_xml.NEWEST,
     }
 
 
-@routes.get("/system/node-type", dependencies=[allow()])
+@routes.get("/system/node-type", dependencies=[allow(Permission.VIEW_NODE_TYPE)])
 def node_type() -> dict[str, str]:
     """Not part of a cluster."""
     return {"node_type": "STANDALONE"}
 
 
-@routes.get("/system/maintenance-mode", dependencies=[allow()])
+@routes.get("/system/maintenance-mode", dependencies=[allow(Permission.TOGGLE_MAINTENANCE_MODE)])
 def maintenance_mode(server: Security) -> dict[str, Any]:
     """Never in maintenance."""
     parameters, identifier = server.last_configuration(), server.server_id
@@ -287,14 +286,14 @@ def maintenance_mode(server: Security) -> dict[str, Any]:
     }
 
 
-@routes.get("/system/server-address", dependencies=[allow(Role.SYSTEM_ADMINISTRATOR)])
+@routes.get("/system/server-address", dependencies=[allow(Permission.CHANGE_SS_ADDRESS)])
 def get_address(server: Security) -> dict[str, Any]:
     """The registered address."""
     address = server.address()
     return {} if address is None else {"current_address": {"address": address}}
 
 
-@routes.put("/system/server-address", dependencies=[allow(Role.SYSTEM_ADMINISTRATOR)], status_code=202)
+@routes.put("/system/server-address", dependencies=[allow(Permission.CHANGE_SS_ADDRESS)], status_code=202)
 def change_address(server: Security, body: SecurityServerAddress) -> Response:
     """Ask the central server to change the address."""
     if body.address == server.address():
@@ -303,7 +302,7 @@ def change_address(server: Security, body: SecurityServerAddress) -> Response:
     return Response(status_code=202)
 
 
-@routes.get("/system/timestamping-services", dependencies=[allow(*_SYSTEM_VIEWERS)])
+@routes.get("/system/timestamping-services", dependencies=[allow(Permission.VIEW_TSPS)])
 def list_used_timestamping_services(server: Security) -> list[dict[str, str]]:
     """Services that this server was told to use."""
     return [record.model_dump() for record in server.store.all(TimestampingRecord)]
@@ -311,7 +310,7 @@ def list_used_timestamping_services(server: Security) -> list[dict[str, str]]:
 
 @routes.post(
     "/system/timestamping-services",
-    dependencies=[allow(Role.SECURITY_OFFICER)],
+    dependencies=[allow(Permission.ADD_TSP)],
     status_code=201,
 )
 def use_timestamping_service(server: Security, body: TimestampingService) -> dict[str, str]:
@@ -332,7 +331,7 @@ def use_timestamping_service(server: Security, body: TimestampingService) -> dic
 
 @routes.post(
     "/system/timestamping-services/delete",
-    dependencies=[allow(Role.SECURITY_OFFICER)],
+    dependencies=[allow(Permission.DELETE_TSP)],
     status_code=204,
 )
 def stop_using_timestamping_service(server: Security, body: TimestampingService) -> None:
@@ -344,7 +343,7 @@ def stop_using_timestamping_service(server: Security, body: TimestampingService)
         server.store.delete(record)
 
 
-@routes.get("/timestamping-services", dependencies=[allow(*_SYSTEM_VIEWERS)])
+@routes.get("/timestamping-services", dependencies=[allow(Permission.VIEW_TSPS)])
 def list_timestamping_services(server: Security) -> list[dict[str, str]]:
     """Services that the configuration approves."""
     return [
@@ -353,19 +352,19 @@ def list_timestamping_services(server: Security) -> list[dict[str, str]]:
     ]
 
 
-@routes.get("/xroad-instances", dependencies=[allow()])
+@routes.get("/xroad-instances", dependencies=[allow(Permission.VIEW_XROAD_INSTANCES)])
 def list_instances(server: Security) -> list[dict[str, Any]]:
     """The own instance."""
     return [{"identifier": server.instance, "local": True}]
 
 
-@routes.get("/member-classes", dependencies=[allow()])
+@routes.get("/member-classes", dependencies=[allow(Permission.VIEW_MEMBER_CLASSES)])
 def list_member_classes(server: Security) -> list[str]:
     """Member classes of the configuration."""
     return [record.code for record in server.api_configuration().member_classes]
 
 
-@routes.get("/member-names", dependencies=[allow()])
+@routes.get("/member-names", dependencies=[allow(Permission.INIT_CONFIG)])
 def member_name(server: Security, member_class: str, member_code: str) -> dict[str, str]:
     """A member's name."""
     member = server.api_configuration().member(ClientId(server.instance, member_class, member_code))
@@ -374,7 +373,7 @@ def member_name(server: Security, member_class: str, member_code: str) -> dict[s
     return {"member_name": member.name}
 
 
-@routes.get("/security-servers", dependencies=[allow()])
+@routes.get("/security-servers", dependencies=[allow(Permission.VIEW_SECURITY_SERVERS)])
 def list_security_servers(server: Security, current_server: bool = False) -> list[dict[str, str]]:
     """Servers of the configuration, or the own one."""
     if current_server:
@@ -398,7 +397,7 @@ def _security_server_view(server: SecurityServer, identifier: ServerId) -> dict[
     return view
 
 
-@routes.get("/security-servers/{identifier}", dependencies=[allow()])
+@routes.get("/security-servers/{identifier}", dependencies=[allow(Permission.INIT_CONFIG)])
 def get_security_server(server: Security, identifier: str) -> dict[str, str]:
     """One server of the configuration."""
     try:
@@ -410,7 +409,7 @@ def get_security_server(server: Security, identifier: str) -> dict[str, str]:
     return _security_server_view(server, parsed)
 
 
-@routes.get("/diagnostics/globalconf", dependencies=[allow(*_DIAGNOSTICS)])
+@routes.get("/diagnostics/globalconf", dependencies=[allow(Permission.DIAGNOSTICS)])
 def globalconf_diagnostics(server: Security) -> dict[str, Any]:
     """When the configuration was fetched last, and why a later fetch failed."""
     record = server.fetched()
@@ -433,7 +432,7 @@ def globalconf_diagnostics(server: Security) -> dict[str, Any]:
     return view
 
 
-@routes.get("/diagnostics/timestamping-services", dependencies=[allow(*_DIAGNOSTICS)])
+@routes.get("/diagnostics/timestamping-services", dependencies=[allow(Permission.DIAGNOSTICS)])
 def timestamping_diagnostics(server: Security) -> list[dict[str, Any]]:
     """The used services, and how asking each went last."""
     return [
@@ -455,7 +454,7 @@ def _contact_view(contact: Contact | None, code: str) -> dict[str, Any]:
     return view
 
 
-@routes.get("/diagnostics/ocsp-responders", dependencies=[allow(*_DIAGNOSTICS)])
+@routes.get("/diagnostics/ocsp-responders", dependencies=[allow(Permission.DIAGNOSTICS)])
 def ocsp_diagnostics(server: Security) -> list[dict[str, Any]]:
     """Approved CAs, and how asking each of their responders went last."""
     interval = timedelta(seconds=server.settings.ocsp_fetch_interval)
@@ -478,7 +477,7 @@ def ocsp_diagnostics(server: Security) -> list[dict[str, Any]]:
     return found
 
 
-@routes.get("/diagnostics/addon-status", dependencies=[allow(*_DIAGNOSTICS)])
+@routes.get("/diagnostics/addon-status", dependencies=[allow(Permission.DIAGNOSTICS, Permission.VIEW_TSPS)])
 def addon_status() -> dict[str, bool]:
     """The message log is on, operational monitoring isn't there."""
     return {"messagelog_enabled": True, "opmonitoring_enabled": False}

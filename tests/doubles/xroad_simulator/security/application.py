@@ -8,10 +8,12 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from xroad_simulator import authentication, errors
+from xroad_simulator import admin_api
 from xroad_simulator.listeners import Listener, TlsFiles, keep_certificates_fresh
 from xroad_simulator.pin import log_in_automatically
 from xroad_simulator.security import (
+    api_certificate_requests,
+    api_certificates,
     api_clients,
     api_services,
     api_system,
@@ -31,22 +33,23 @@ from xroad_simulator.settings import EVERYWHERE, SecuritySettings
 _TRANSPORT_CHECK_SECONDS = 1
 
 
+OPERATIONS = tuple(
+    module.routes
+    for module in (
+        api_system,
+        api_tokens,
+        api_certificate_requests,
+        api_certificates,
+        api_clients,
+        api_services,
+    )
+)
+"""The operations of the admin API."""
+
+
 def admin_application(server: SecurityServer) -> FastAPI:
     """Port 4000: the admin API."""
-    app = FastAPI(openapi_url=None)
-    app.state.server = server
-    app.state.gate = server.gate
-    errors.install(app)
-    app.include_router(authentication.sessions)
-    app.include_router(authentication.api_keys)
-    for module in (api_system, api_tokens, api_clients, api_services):
-        app.include_router(module.routes, prefix="/api/v1")
-
-    @app.get("/", include_in_schema=False)
-    def root() -> dict[str, str]:
-        return {"name": "X-Road simulator, security server"}
-
-    return app
+    return admin_api.application(server, "security server", OPERATIONS)
 
 
 async def keep_transport_fresh(transport: Transport) -> None:
@@ -63,14 +66,14 @@ def assemble(
     settings: SecuritySettings,
 ) -> tuple[SecurityServer, list[Listener], list[Callable[[], Coroutine[Any, Any, None]]]]:
     """The server, its listeners, and what runs beside them."""
-    server = SecurityServer(settings)
-    log_in_automatically(server.token, settings.pin_command)
-    transport = Transport(server)
     listening = settings.listening
     address = listening.address
     names = ["localhost", "127.0.0.1"] + ([] if address == EVERYWHERE else [address])
     admin_tls = TlsFiles(settings.tls, "proxy-ui-api", names)
     client_tls = TlsFiles(settings.tls, "internal", names)
+    server = SecurityServer(settings, client_tls)
+    log_in_automatically(server.token, settings.pin_command)
+    transport = Transport(server)
     listeners = [
         Listener(
             admin_application(server),
@@ -97,6 +100,7 @@ def assemble(
         ),
     ]
     listeners.append(Listener(StatusApplication(server), address, listening.port(settings.ocsp_port)))
+    listeners += admin_api.fault_listeners(server)
     if settings.health_check_port:
         port = listening.port(settings.health_check_port)
         listeners.append(Listener(HealthApplication(server), address, port))

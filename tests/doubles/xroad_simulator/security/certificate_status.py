@@ -18,7 +18,7 @@ import httpx
 from cryptography import x509
 
 from xroad_simulator import ocsp
-from xroad_simulator.certificates import decode, encode, fingerprint, is_current, issuer_among
+from xroad_simulator.certificates import decode, fingerprint, is_current, issuer_among
 from xroad_simulator.clock import now
 from xroad_simulator.global_configuration import ConfigurationError, Parameters
 from xroad_simulator.ocsp import OcspError, Statement, Status
@@ -63,12 +63,7 @@ def responders_for(certificate: x509.Certificate, parameters: Parameters) -> Res
     issuer = issuer_among(certificate, parameters.authorities())
     if issuer is None:
         return None
-    named = [
-        responder
-        for service in parameters.certification_services
-        if service.certificate == encode(issuer)
-        for responder in service.responders
-    ]
+    named = parameters.responders(issuer)
     if not named:
         return None
     registered = tuple(decode(item.certificate) for item in named if item.certificate is not None)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import httpx
 
+from xroad_simulator import parameters_xml
 from xroad_simulator.clock import now
-from xroad_simulator.global_configuration import (
-    Anchor,
-    ConfigurationError,
-    Directory,
-    Parameters,
-    verify,
-)
+from xroad_simulator.global_configuration import Anchor, ConfigurationError, Parameters
 from xroad_simulator.security.records import (
     CertificateRecord,
     CertificateStatus,
@@ -26,21 +24,39 @@ from xroad_simulator.security.records import (
     Usage,
 )
 from xroad_simulator.security.server import SecurityServer
+from xroad_simulator.signed_directory import PRIVATE, SHARED, Directory, verify
 
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 10
 
 
-def download(anchor: Anchor, known: bytes = b"") -> tuple[Directory, bytes, str]:
-    """A verified directory, the content that it names, and where they came from.
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """A verified directory, its parts as they are, and where they came from."""
 
-    Sources are tried in the anchor's order; ConfigurationError if none gives a valid one.
-    `known` is content that needn't be fetched again if the directory still names it.
+    directory: Directory
+    parts: dict[str, bytes]
+    url: str
+
+    def parameters(self) -> Parameters:
+        """What the parts say; ConfigurationError if that can't be read."""
+        return parameters_xml.read(self.parts[SHARED], self.parts[PRIVATE])
+
+
+def download(
+    anchor: Anchor, known: Mapping[str, bytes] | None = None, more_certificates: Iterable[str] = ()
+) -> Downloaded:
+    """Fetch a configuration.
+
+    Sources are tried in the anchor's order; ConfigurationError if none gives a valid one. `known` are parts
+    that needn't be fetched again if the directory still names them. `more_certificates` may sign as well:
+    those that the last configuration told of, so that a new signing key needs no new anchor.
     """
     problem = ConfigurationError("conf_download_failed", "the anchor names no source")
+    certificates = tuple(dict.fromkeys((*anchor.verification_certificates, *more_certificates)))
     for url in anchor.download_urls:
         try:
-            return (*_download_from(url, anchor, known), url)
+            return _download_from(url, anchor.instance, certificates, known or {})
         except ConfigurationError as error:
             problem = error
         except httpx.HTTPError as error:
@@ -48,22 +64,31 @@ def download(anchor: Anchor, known: bytes = b"") -> tuple[Directory, bytes, str]
     raise problem
 
 
-def _download_from(url: str, anchor: Anchor, known: bytes) -> tuple[Directory, bytes]:
+def _download_from(
+    url: str, instance: str, certificates: Iterable[str], known: Mapping[str, bytes]
+) -> Downloaded:
     address = urlsplit(url)
     # The content is signed: the transport needs no certificate (X-Road can check it as well).
     with httpx.Client(verify=False, timeout=_TIMEOUT_SECONDS, trust_env=False) as http:  # noqa: S501
-        document = http.get(url, params={"version": "6"})
+        document = http.get(url, params={"version": str(parameters_xml.NEWEST)})
         if document.status_code != HTTPStatus.OK:
             raise ConfigurationError("conf_download_failed", f"{url}: {document.status_code}")
-        directory = verify(document.content, anchor)
-        if directory.names(known):
-            return directory, known
-        content = http.get(f"{address.scheme}://{address.netloc}{directory.location}")
-        if content.status_code != HTTPStatus.OK:
-            # A new generation took its place between the two requests.
-            raise ConfigurationError("conf_download_failed", f"{directory.location} is gone")
-    directory.accept(content.content)
-    return directory, content.content
+        # The web server serves the document without its first line, which says how it is divided.
+        whole = f"Content-Type: {document.headers['content-type']}\r\n\r\n".encode() + document.content
+        directory = verify(whole, instance, certificates)
+        parts = {}
+        for identifier, entry in directory.entries.items():
+            content = known.get(identifier, b"")
+            if not directory.names(identifier, content):
+                answer = http.get(f"{address.scheme}://{address.netloc}{entry.location}")
+                if answer.status_code != HTTPStatus.OK:
+                    # A new generation took its place between the two requests.
+                    raise ConfigurationError("global_conf_part_download_failure", entry.location)
+                content = directory.accept(identifier, answer.content)
+            parts[identifier] = content
+    if PRIVATE not in parts:
+        raise ConfigurationError("conf_verification.missing_private_params", url)
+    return Downloaded(directory, parts, url)
 
 
 def update(server: SecurityServer) -> bool:
@@ -71,16 +96,30 @@ def update(server: SecurityServer) -> bool:
     anchor, previous = server.anchor, server.fetched()
     if anchor is None:
         return False
+    known: dict[str, bytes] = {}
+    told: list[str] = []
+    last = server.last_configuration()
+    if previous is not None and last is not None and last.instance == anchor.instance:
+        known = {
+            SHARED: base64.b64decode(previous.shared),
+            PRIVATE: base64.b64decode(previous.private),
+        }
+        told = [certificate for source in last.sources for certificate in source.internal_certificates]
     try:
-        known = b"" if previous is None else previous.content.encode()
-        directory, content, url = download(anchor, known)
-        parameters = directory.accept(content)
+        downloaded = download(anchor, known, told)
+        parameters = downloaded.parameters()
     except ConfigurationError as problem:
         server.last_problem = problem
         _LOG.warning("global configuration not updated: %s", problem)
         return False
     server.last_problem = None
-    record = ConfigurationRecord(content=content.decode(), expires=directory.expires, fetched_at=now(), url=url)
+    record = ConfigurationRecord(
+        shared=base64.b64encode(downloaded.parts[SHARED]).decode(),
+        private=base64.b64encode(downloaded.parts[PRIVATE]).decode(),
+        expires=downloaded.directory.expires,
+        fetched_at=now(),
+        url=downloaded.url,
+    )
     with server.store.transaction():
         server.take(record, parameters)
         reconcile(server, parameters)
@@ -94,7 +133,6 @@ def reconcile(server: SecurityServer, parameters: Parameters) -> None:
         return
     registered = parameters.server(identifier)
     clients = set() if registered is None else set(registered.clients)
-    certificates = set() if registered is None else set(registered.authentication_certificates)
     for client in server.store.all(ClientRecord):
         status = _client_status(client, client.id in clients)
         if status is not client.status:
@@ -103,7 +141,9 @@ def reconcile(server: SecurityServer, parameters: Parameters) -> None:
     for certificate in server.store.all(CertificateRecord):
         if certificate.usage is not Usage.AUTHENTICATION:
             continue
-        new = _certificate_status(certificate, certificate.certificate in certificates)
+        new = _certificate_status(
+            certificate, registered is not None and registered.has(certificate.certificate)
+        )
         if new is certificate.status:
             continue
         _LOG.info("authentication certificate %s: %s", certificate.hash, new)

@@ -43,7 +43,9 @@ class ConfigurationRecord(Record):
     """The last configuration that was fetched and verified."""
 
     KIND: ClassVar[str] = "configuration"
-    content: str
+    shared: str
+    private: str
+    """Both as they were fetched, in base64."""
     expires: datetime
     fetched_at: datetime
     url: str

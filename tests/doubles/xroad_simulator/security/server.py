@@ -13,19 +13,23 @@ from typing import Annotated
 from cryptography import x509
 from fastapi import Depends, Request
 
+from xroad_simulator import parameters_xml
 from xroad_simulator.authentication import Accounts, Gate, Role
 from xroad_simulator.certificates import decode, der, is_current, issuer_among
 from xroad_simulator.clock import now
 from xroad_simulator.errors import ApiError, bad_request, conflict, internal_error, not_found
+from xroad_simulator.faults import Faults, Requests
 from xroad_simulator.global_configuration import (
     Anchor,
     ConfigurationError,
     Parameters,
 )
 from xroad_simulator.identifiers import ClientId, ServerId, ServiceId
+from xroad_simulator.listeners import TlsFiles
 from xroad_simulator.ocsp import Status
 from xroad_simulator.security.certificate_status import CertificateStatuses
 from xroad_simulator.security.contacts import StampingState
+from xroad_simulator.security.permissions import ROLES as PERMISSIONS
 from xroad_simulator.security.records import (
     AccessRightRecord,
     AnchorRecord,
@@ -66,14 +70,19 @@ ROLES = frozenset(
 class SecurityServer:
     """One security server. Its answers come from the store, so they survive a restart."""
 
-    def __init__(self, settings: SecuritySettings) -> None:
+    def __init__(self, settings: SecuritySettings, internal_tls: TlsFiles) -> None:
         self.settings = settings
+        self.internal_tls = internal_tls
+        """Key and certificate towards information systems."""
         self.store = Store(settings.state / "security.db")
         self.token = SoftwareToken(self.store)
+        self.faults = Faults(settings.faults)
+        self.requests = Requests()
         self.gate = Gate(
             self.store,
             Accounts(settings.accounts, ROLES),
             ROLES,
+            PERMISSIONS,
             settings.key_management_whitelist,
             settings.regular_whitelist,
         )
@@ -130,7 +139,8 @@ class SecurityServer:
         """The global configuration even if it has expired, None before the first one."""
         record = self.fetched()
         if record is not None and self._parameters is None:
-            self._parameters = Parameters.model_validate_json(record.content)
+            shared, private = base64.b64decode(record.shared), base64.b64decode(record.private)
+            self._parameters = parameters_xml.read(shared, private)
         return self._parameters
 
     def configuration(self) -> Parameters:

@@ -102,9 +102,7 @@ class Transport:
 def servers_with_certificate(parameters: Parameters, certificate: bytes) -> list[str]:
     """Identifiers of the servers to which an authentication certificate is registered."""
     encoded = encode(parse_certificate(certificate))
-    return [
-        server.id for server in parameters.security_servers if encoded in server.authentication_certificates
-    ]
+    return [server.id for server in parameters.security_servers if server.has(encoded)]
 
 
 def check_peer(server: SecurityServer, certificate: bytes | None, status: bytes | None, side: str) -> list[str]:

@@ -42,9 +42,11 @@ from stacks.providers.xroad.resources.timestamping_service import (
 from stacks.providers.xroad.servers import Servers
 from stacks.providers.xroad.settings import Settings
 from stacks.providers.xroad.transport import AdminConnection, Pace
+from xroad_simulator.central import management_requests
 from xroad_simulator.central.application import admin_application
+from xroad_simulator.central.records import RequestOrigin, RequestType
 from xroad_simulator.central.server import CentralServer
-from xroad_simulator.certificates import parse_certificate
+from xroad_simulator.listeners import TlsFiles
 from xroad_simulator.settings import CentralSettings
 
 T = TypeVar("T")
@@ -69,12 +71,18 @@ class Site(Servers):
         server = {"endpoint": endpoint, "api_key": "key", "pin": "pin"}
         settings = {"central": "central", "servers": {"central": server}, "trust_services": trust}
         super().__init__(Settings.model_validate(settings), authority)
-        simulator = CentralServer(
-            CentralSettings(state=folder, tls=folder, accounts=folder / "accounts"),
-            parse_certificate(authority.certificate_file.read_bytes()),
+        self.simulator = CentralServer(
+            CentralSettings(
+                state=folder,
+                tls=folder,
+                accounts=folder / "accounts",
+                requests_per_second=0,
+                requests_per_minute=0,
+            ),
+            TlsFiles(folder, "management-service", ["central.example.test"]),
         )
         self.seen: list[str] = []
-        self._application = admin_application(simulator)
+        self._application = admin_application(self.simulator)
         self._transport = httpx.ASGITransport(self._application)
         self.key = ""
 
@@ -265,14 +273,15 @@ def test_only_the_declared_registration_is_approved(
         await create(MemberClassKind, site, GOV)
         await create(MemberKind, site, HR)
         mine, other = await certificate(site), await certificate(site)
-        body = {
-            "type": "AUTH_CERT_REGISTRATION_REQUEST",
-            "origin": "SECURITY_SERVER",
-            "security_server_id": wish.identity,
-            "server_address": address,
-            "authentication_certificate": base64.b64encode(mine if own else other).decode(),
-        }
-        await site.central.connection.send("POST", "/management-requests", body)
+        # Only the registration service may make requests of security servers: not over the API.
+        management_requests.submit(
+            site.simulator,
+            RequestType.AUTH_CERT_REGISTRATION,
+            RequestOrigin.SECURITY_SERVER,
+            wish.identity,
+            address=address,
+            certificate=base64.b64encode(mine if own else other).decode(),
+        )
         hashed = hashlib.sha256(mine).hexdigest().upper()
         assert await SecurityServerKind(site).approve(wish, hashed) is approved
         waiting = [request.id async for request in site.central.waiting_requests(ServerId.parse(wish.identity))]
