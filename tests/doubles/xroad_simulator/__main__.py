@@ -72,6 +72,7 @@ def _assemble(
         "ocsp_fetch_interval",
         "ocsp_retry_delay",
         "timestamp_retry_delay",
+        "fastest_server_period",
         "acceptable_timestamp_failure_period",
     )
     intervals = {name: getattr(security, name) / scale for name in scaled}

@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from cryptography import x509
@@ -182,9 +183,16 @@ def issuer_among(
     for authority in authorities:
         if authority.subject != certificate.issuer or not is_current(authority):
             continue
-        try:
-            certificate.verify_directly_issued_by(authority)
-        except (ValueError, TypeError, InvalidSignature):
-            continue
-        return authority
+        if is_issued_by(certificate, authority):
+            return authority
     return None
+
+
+@lru_cache(maxsize=4096)
+def is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    """Whether a CA's key signed the certificate."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True

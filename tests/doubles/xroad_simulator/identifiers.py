@@ -7,6 +7,7 @@ percent-encoding (pr-rest 4.1). Allowed characters are those of `strict-identifi
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
@@ -110,6 +111,14 @@ class ServiceId:
         if not is_identifier_part(code):
             raise ValueError(f"'{text}' isn't a service identifier")
         return cls(ClientId.parse(owner), code)
+
+    @classmethod
+    def read(cls, parts: Sequence[str]) -> ServiceId:
+        """From percent-encoded parts, the last one the code; ValueError if they name no service."""
+        code = unquote(parts[-1])
+        if not is_identifier_part(code):
+            raise ValueError(f"'{code}' isn't a service code")
+        return cls(ClientId.parse("/".join(parts[:-1]), "/"), code)
 
     @property
     def path(self) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import configparser
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from xroad_simulator.message_log_settings import MessageLogSettings
 from xroad_simulator.parameters_xml import NEWEST, OLDEST
 from xroad_simulator.software_token import KeyAlgorithm
 
@@ -46,6 +48,10 @@ class Ini:
                 raise ValueError(f"{file} needs content-identifier and file-name")
             found[part["content-identifier"]] = part["file-name"]
         return found
+
+    def section(self, name: str) -> Mapping[str, str]:
+        """Every parameter of a section; empty if there is none."""
+        return dict(self._parser[name]) if self._parser.has_section(name) else {}
 
     def text(self, section: str, name: str, default: str) -> str:
         """A parameter, or X-Road's default."""
@@ -191,6 +197,11 @@ class SecuritySettings(Common):
     health_check_port: int = 0
     """0 turns the health check off."""
     client_timeout: float = 30
+    fastest_server_period: float = Field(default=3600, ge=0)
+    """How long the server that answered first is used (`client-fastest-connecting-ssl-uri-cache-period`)."""
+    minimum_client_version: str | None = None
+    """Messages of older servers are refused (`server-min-supported-client-version`)."""
+    message_log: MessageLogSettings = MessageLogSettings()
     authentication_key_algorithm: KeyAlgorithm = KeyAlgorithm.RSA
     signing_key_algorithm: KeyAlgorithm = KeyAlgorithm.RSA
     activate_authentication_certificate: bool = False
@@ -220,6 +231,9 @@ class SecuritySettings(Common):
             ),
             health_check_port=int(ini.number(proxy, "health-check-port", 0)),
             client_timeout=ini.number(proxy, "client-timeout", 30000) / 1000,
+            fastest_server_period=ini.number(proxy, "client-fastest-connecting-ssl-uri-cache-period", 3600),
+            minimum_client_version=ini.text(proxy, "server-min-supported-client-version", "") or None,
+            message_log=MessageLogSettings.read(ini.section("message-log"), common.state),
             authentication_key_algorithm=KeyAlgorithm(
                 ini.text(admin, "authentication-key-algorithm", algorithm)
             ),

@@ -79,6 +79,14 @@ class Authority:
         self.key = ec.generate_private_key(ec.SECP256R1())
         root = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} root")])
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.root = self._sign(
+            root,
+            root_key.public_key(),
+            root,
+            root_key,
+            (x509.BasicConstraints(ca=True, path_length=1), True),
+            (key_usage("key_cert_sign", "crl_sign"), True),
+        )
         self.certificate = self._sign(
             self.name,
             self.key.public_key(),

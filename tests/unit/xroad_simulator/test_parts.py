@@ -14,7 +14,7 @@ from xroad_simulator.central.configuration import signing_certificate
 from xroad_simulator.certificates import encode
 from xroad_simulator.clock import now, timestamp
 from xroad_simulator.identifiers import ClientId, ServerId, ServiceId
-from xroad_simulator.security.message_server import matches
+from xroad_simulator.security.access_rights import matches, normalized
 from xroad_simulator.security.records import EndpointRecord, Usage
 from xroad_simulator.signed_directory import SHARED, Directory, Part, publish, verify
 from xroad_simulator.software_token import (
@@ -53,7 +53,16 @@ def test_paths_are_percent_encoded() -> None:
         ("GET", "/x/*", ("GET", "/x/1"), True),
         ("GET", "/x/*", ("GET", "/x/1/2"), False),
         ("GET", "/x/**", ("GET", "/x/1/2"), True),
-        ("GET", "/x/{id}/y", ("GET", "/x/1/y"), True),
+        ("GET", "/x/*/y", ("GET", "/x/1/y"), True),
+        ("GET", "/x/*", ("GET", "/x/"), True),
+        ("GET", "/x/*", ("GET", "/x"), False),
+        ("GET", "/x/**", ("GET", "/x"), False),
+        ("GET", "/**", ("GET", "/x/1"), True),
+        ("GET", "/a*c", ("GET", "/abc"), True),
+        ("GET", "/a\\*c", ("GET", "/abc"), False),
+        ("GET", "/a\\*c", ("GET", "/a*c"), True),
+        ("GET", "/x[1]", ("GET", "/x1"), False),
+        ("*", "/x", ("DELETE", "/x"), True),
         ("POST", "/x", ("GET", "/x"), False),
         ("GET", "/x.y", ("GET", "/xzy"), False),
     ],
@@ -61,6 +70,30 @@ def test_paths_are_percent_encoded() -> None:
 def test_endpoints(method: str, path: str, called: tuple[str, str], is_match: bool) -> None:
     endpoint = EndpointRecord(id=1, client="A:B:C:D", service="s", method=method, path=path, generated=False)
     assert matches(endpoint, *called) is is_match
+
+
+@pytest.mark.parametrize(
+    ("path", "compared"),
+    [
+        ("", ""),
+        ("/x", "/x"),
+        ("/x/", "/x/"),
+        ("/x/./y", "/x/y"),
+        ("/x/../y", "/y"),
+        ("/x/%2e%2e/y", "/y"),
+        ("/x%2Fy", "/x/y"),
+        ("/a%20b", "/a b"),
+        ("//x///y", "/x/y"),
+        ("/..", None),
+        ("/x/../../y", None),
+        ("/%2e%2e%2fy", None),
+        ("/%zz", None),
+        ("/%ff", None),
+    ],
+)
+def test_paths_as_rights_see_them(path: str, compared: str | None) -> None:
+    """Decoded, without steps upwards: a right to `/public/**` must not open `/public/../secret`."""
+    assert normalized(path) == compared
 
 
 def test_token_gives_keys_only_with_its_pin(tmp_path: Path) -> None:

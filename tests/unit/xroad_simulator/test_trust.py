@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -12,16 +14,22 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import ocsp
 
 from federation_rig.trust_services import rsa_key
 from xroad_simulator import time_stamps
-from xroad_simulator.security.message import Signature
+from xroad_simulator.security import hash_chain
+from xroad_simulator.security.hash_chain import Proof
+from xroad_simulator.security.message import read_multipart
+from xroad_simulator.security.signatures import Opened
 
 if TYPE_CHECKING:
     from tests.unit.xroad_simulator.conftest import Federation, Server
 
 DEADLINE_SECONDS = 60
+CERTIFICATES = "SELECT body FROM record WHERE kind = 'certificate'"
+WAITING = "SELECT count(*) FROM message_record WHERE stamp IS NULL"
 
 
 @pytest.fixture(autouse=True)
@@ -187,60 +195,76 @@ def test_a_key_that_has_a_certificate_may_get_another(federation: Federation) ->
 
 
 def test_a_server_shows_the_status_of_its_own_certificates(federation: Federation) -> None:
-    """On port 5577, over plain HTTP; of others it knows nothing."""
-    (authentication,) = certificates(federation, "civil", "AUTHENTICATION")
+    """On port 5577, over plain HTTP, by SHA-1 and as many as are asked for; of others it knows nothing."""
+    kinds = ("AUTHENTICATION", "SIGNING")
+    encoded = [certificates(federation, "civil", kind)[0]["certificate_details"]["hash"] for kind in kinds]
+    stored = [json.loads(body)["certificate"] for (body,) in rows(federation.civil, CERTIFICATES)]
+    known = [x509.load_der_x509_certificate(base64.b64decode(text)) for text in stored]
+    by_hash = {item.fingerprint(hashes.SHA256()).hex().upper(): item for item in known}
+    names = [by_hash[hash_].fingerprint(hashes.SHA1()).hex() for hash_ in encoded]  # noqa: S303 - X-Road's names
     address = federation.civil.port(5577)
-    shown = httpx.get(f"{address}/?cert={authentication['certificate_details']['hash']}", trust_env=False)
+    shown = httpx.get(f"{address}/", params=[("cert", hash_) for hash_ in names], trust_env=False)
 
-    assert shown.headers["content-type"] == "application/ocsp-response"
-    answer = ocsp.load_der_ocsp_response(shown.content)
-    assert answer.certificate_status is ocsp.OCSPCertStatus.GOOD
-    assert httpx.get(f"{address}/?cert=00", trust_env=False).status_code == 404
+    assert shown.headers["content-type"].startswith('multipart/related; type="application/ocsp-response"')
+    parts = read_multipart("multipart/related", shown.headers["content-type"], shown.content)
+    assert [kind for kind, _ in parts] == ["application/ocsp-response"] * 2
+    answers = [ocsp.load_der_ocsp_response(content) for _, content in parts]
+    assert {answer.certificate_status for answer in answers} == {ocsp.OCSPCertStatus.GOOD}
+    assert [answer.serial_number for answer in answers] == [serial(federation, "civil", kind) for kind in kinds]
+    for query, told in (
+        (f"?cert={names[0]}&cert=00", "Could not find OCSP response for certificate 00"),
+        (f"?cert={encoded[0]}", f"Could not find OCSP response for certificate {encoded[0]}"),
+        ("", "Could not get cert hashes"),
+    ):
+        refused = httpx.get(f"{address}/{query}", trust_env=False)
+        assert (refused.status_code, refused.text) == (500, told)
+    assert httpx.head(address, trust_env=False).status_code == 200
+    assert httpx.post(f"{address}/", trust_env=False).status_code == 500
 
 
 def test_a_message_carries_the_status_of_its_signer(federation: Federation) -> None:
-    """So that the log proves later that the certificate was good when it signed."""
+    """So that the log proves later that the certificate was good when it signed; and the CA's certificate."""
     federation.message("/1", headers={"X-Road-Id": "with-status"})
     for server in (federation.management, federation.civil):
-        found = rows(server, "SELECT signature FROM message_log WHERE message_id = 'with-status'")
+        found = rows(server, "SELECT signature FROM message_record WHERE message_id = 'with-status'")
         assert len(found) == 2
-        for (encoded,) in found:
-            status = Signature.decode(encoded).status
-            assert status is not None
+        for (xml,) in found:
+            opened = Opened.read(xml)
+            (status,) = opened.statuses
             assert ocsp.load_der_ocsp_response(status).certificate_status is ocsp.OCSPCertStatus.GOOD
+            assert opened.authorities == (federation.authority.certificate,)
 
 
 def test_the_log_is_time_stamped_in_batches(federation: Federation) -> None:
-    """Each record's signature is under a time stamp of the approved service."""
+    """Each record's signature is under a time stamp of the approved service, by its own chain."""
     federation.message("/2", headers={"X-Road-Id": "stamped"})
-    waiting = "SELECT count(*) FROM message_log WHERE time_stamp IS NULL"
-    until(lambda: rows(federation.civil, waiting) == [(0,)])
+    until(lambda: rows(federation.civil, WAITING) == [(0,)])
 
     found = rows(
         federation.civil,
-        "SELECT m.signature, s.manifest, s.token "
-        "FROM message_log m JOIN time_stamp s ON s.number = m.time_stamp WHERE m.message_id = 'stamped'",
+        "SELECT m.signature, m.stamp_chain, s.chain_result, s.token "
+        "FROM message_record m JOIN stamp_record s ON s.number = m.stamp WHERE m.message_id = 'stamped'",
     )
     assert len(found) == 2
-    for signature, manifest, token in found:
-        digests = [manifest[start : start + 64] for start in range(0, len(manifest), 64)]
-        assert hashlib.sha512(signature).digest() in digests
+    for xml, chain, result, token in found:
+        hash_chain.verify(
+            Proof(result, chain), {"/META-INF/signatures.xml": hashlib.sha512(xml.encode()).digest()}
+        )
         approved = [federation.trust.stamp_certificate]
-        assert time_stamps.verify(token, hashlib.sha512(manifest).digest(), approved)
+        assert time_stamps.verify(token, hashlib.sha512(result.encode()).digest(), approved)
 
 
 def test_messages_pass_for_a_while_without_time_stamps(federation: Federation) -> None:
     """Then no more (`acceptable-timestamp-failure-period`); once it works again everything is stamped."""
     federation.trust.away.add("/stamps")
     assert federation.message().status_code == 200
-    until(lambda: error(federation) == "Server.ClientProxy.mlog.timestamper_failed")
+    until(lambda: error(federation) == "Server.ClientProxy.LoggingFailed.TimestamperFailed")
     (told,) = federation.apis["management"].ask("GET", "/diagnostics/timestamping-services")
     assert told["status_class"] == "FAIL"
 
     federation.trust.away.clear()
     until(lambda: federation.message().status_code == 200)
-    waiting = "SELECT count(*) FROM message_log WHERE time_stamp IS NULL"
-    until(lambda: rows(federation.management, waiting) == [(0,)])
+    until(lambda: rows(federation.management, WAITING) == [(0,)])
 
 
 @pytest.mark.parametrize(("name", "place"), [("management", "ClientProxy"), ("civil", "ServerProxy")])
@@ -252,7 +276,7 @@ def test_a_server_without_a_time_stamping_service_refuses(
     (used,) = api.ask("GET", "/system/timestamping-services")
     api.ask("POST", "/system/timestamping-services/delete", json=used)
     try:
-        assert error(federation) == f"Server.{place}.mlog.no_timestamping_provider_found"
+        assert error(federation) == f"Server.{place}.LoggingFailed.mlog.no_timestamping_provider_found"
     finally:
         api.ask("POST", "/system/timestamping-services", json=used)
 

@@ -20,6 +20,7 @@ from xroad_simulator.security import (
     api_tokens,
     certificate_status,
     configuration_client,
+    message_archive,
     time_stamping,
 )
 from xroad_simulator.security.health import HealthApplication
@@ -108,6 +109,8 @@ def assemble(
         lambda: configuration_client.keep_updating(server),
         lambda: certificate_status.keep_fresh(server),
         lambda: time_stamping.keep_stamping(server),
+        lambda: message_archive.keep_archiving(server),
+        lambda: message_archive.keep_cleaning(server),
         lambda: keep_transport_fresh(transport),
         lambda: keep_certificates_fresh([admin_tls, client_tls]),
     ]

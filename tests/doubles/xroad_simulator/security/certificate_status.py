@@ -1,15 +1,17 @@
 """The status of certificates: the server's own are asked for ahead, peers show theirs.
 
-While the configuration names no responder for a CA, nobody is asked and its certificates count as good.
+The CAs between a certificate and its approved CA need a good status as well. While the configuration
+names no responder for a CA, nobody is asked and its certificates count as good.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
@@ -18,11 +20,12 @@ import httpx
 from cryptography import x509
 
 from xroad_simulator import ocsp
-from xroad_simulator.certificates import decode, fingerprint, is_current, issuer_among
+from xroad_simulator.certificates import decode, der, fingerprint, is_current, issuer_among
 from xroad_simulator.clock import now
 from xroad_simulator.global_configuration import ConfigurationError, Parameters
 from xroad_simulator.ocsp import OcspError, Statement, Status
 from xroad_simulator.security.contacts import Contact
+from xroad_simulator.security.message import read_multipart
 from xroad_simulator.security.records import CertificateRecord, CertificateStatus
 from xroad_simulator.store import Record, Store
 
@@ -61,13 +64,31 @@ class Responders:
 def responders_for(certificate: x509.Certificate, parameters: Parameters) -> Responders | None:
     """Who knows a certificate's status; None if the configuration names nobody."""
     issuer = issuer_among(certificate, parameters.authorities())
-    if issuer is None:
-        return None
-    named = parameters.responders(issuer)
-    if not named:
+    named = [] if issuer is None else parameters.responders(issuer)
+    if issuer is None or not named:
         return None
     registered = tuple(decode(item.certificate) for item in named if item.certificate is not None)
     return Responders(issuer, tuple(item.url for item in named), registered)
+
+
+def below_approved(certificate: x509.Certificate, parameters: Parameters) -> list[x509.Certificate]:
+    """A certificate and the CAs above it whose status counts: all that lie below the approved CA."""
+    chain, authorities = [certificate], parameters.authorities()
+    while len(chain) <= len(authorities):
+        issuer = issuer_among(chain[-1], authorities)
+        if issuer is None or not parameters.is_intermediate(issuer):
+            break
+        chain.append(issuer)
+    return chain
+
+
+def carried_authorities(certificate: x509.Certificate, parameters: Parameters) -> list[x509.Certificate]:
+    """The CAs that a signature carries with it: all that are known and aren't a root."""
+    chain = below_approved(certificate, parameters)
+    approved = issuer_among(chain[-1], parameters.authorities())
+    if approved is not None and approved.issuer != approved.subject:
+        chain.append(approved)
+    return chain[1:]
 
 
 class CertificateStatuses:
@@ -75,7 +96,7 @@ class CertificateStatuses:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._peers: OrderedDict[str, bytes] = OrderedDict()
+        self._peers: OrderedDict[str, tuple[bytes, ...]] = OrderedDict()
         self.contacts: dict[str, Contact] = {}
         """By a responder's address."""
 
@@ -84,24 +105,51 @@ class CertificateStatuses:
         record = self._store.get(OcspRecord, fingerprint(certificate))
         return None if record is None else base64.b64decode(record.answer)
 
-    def known_of(self, certificate: x509.Certificate) -> bytes | None:
-        """The answer that a peer showed last."""
-        return self._peers.get(fingerprint(certificate))
+    def shown(self, certificate: x509.Certificate, parameters: Parameters) -> list[bytes]:
+        """What is shown with an own certificate: the answers about it and the CAs above it."""
+        answers = [self.own(item) for item in below_approved(certificate, parameters)]
+        return [answer for answer in answers if answer is not None]
 
-    def keep(self, certificate: x509.Certificate, answer: bytes) -> None:
-        """Remember what a peer showed, until its answer is too old."""
-        self._peers[fingerprint(certificate)] = answer
+    def known_of(self, certificate: x509.Certificate) -> tuple[bytes, ...]:
+        """The answers that a peer showed last."""
+        return self._peers.get(fingerprint(certificate), ())
+
+    def keep(self, certificate: x509.Certificate, answers: Sequence[bytes]) -> None:
+        """Remember what a peer showed, until its answers are too old."""
+        self._peers[fingerprint(certificate)] = tuple(answers)
+        self._peers.move_to_end(fingerprint(certificate))
         while len(self._peers) > _PEERS:
             self._peers.popitem(last=False)
 
-    def require_good(self, certificate: x509.Certificate, answer: bytes | None, parameters: Parameters) -> None:
-        """OcspError unless an answer shows that the certificate is good now, where anybody can be asked."""
-        responders = responders_for(certificate, parameters)
-        if responders is None:
-            return
-        if answer is None:
-            raise OcspError("OCSP response for the certificate is not available")
-        self._read(answer, certificate, responders).require_good(_freshness(parameters), now())
+    def require_good(
+        self, certificate: x509.Certificate, answers: Sequence[bytes], parameters: Parameters
+    ) -> None:
+        """OcspError unless answers show that the certificate and the CAs above it are good now.
+
+        Where the configuration names nobody who could be asked, no answer is needed.
+        """
+        for item in below_approved(certificate, parameters):
+            responders = responders_for(item, parameters)
+            if responders is not None:
+                self._require_one(item, answers, responders, parameters)
+
+    def _require_one(
+        self,
+        certificate: x509.Certificate,
+        answers: Sequence[bytes],
+        responders: Responders,
+        parameters: Parameters,
+    ) -> None:
+        problem = OcspError("OCSP response for the certificate is not available")
+        for answer in answers:
+            try:
+                self._read(answer, certificate, responders).require_good(_freshness(parameters), now())
+            except OcspError as error:
+                # An answer about another certificate of the chain says less than one about this.
+                problem = problem if "does not apply" in error.detail and len(answers) > 1 else error
+            else:
+                return
+        raise problem
 
     def status(self, certificate: x509.Certificate, parameters: Parameters) -> Status:
         """An own certificate's status, as the admin API tells it."""
@@ -121,7 +169,16 @@ class CertificateStatuses:
         return Status.GOOD
 
     def fetch(self, certificate: x509.Certificate, parameters: Parameters) -> None:
-        """Ask about an own certificate and keep the answer; OcspError if no responder gives one to rely on."""
+        """Ask about an own certificate, and about CAs above it whose status isn't known, and keep the answers.
+
+        OcspError if no responder gives one to rely on.
+        """
+        for item in below_approved(certificate, parameters):
+            if item is certificate or self.status(item, parameters) is not Status.GOOD:
+                self.fetch_one(item, parameters)
+
+    def fetch_one(self, certificate: x509.Certificate, parameters: Parameters) -> None:
+        """Ask about one certificate and keep the answer; OcspError if no responder gives one to rely on."""
         responders = responders_for(certificate, parameters)
         if responders is None:
             return
@@ -170,16 +227,17 @@ def _ask(url: str, question: bytes) -> bytes:
     return answer.content
 
 
-async def ask_peer(server: SecurityServer, address: str, certificate: x509.Certificate) -> bytes | None:
-    """What a provider's server shows about its certificate on port 5577; None if it shows nothing.
+async def ask_peer(server: SecurityServer, address: str, certificate: x509.Certificate) -> Sequence[bytes]:
+    """What a provider's server shows about its certificate on port 5577; nothing if it can't be asked.
 
-    An answer that was shown before is used again while it is fresh, as X-Road does.
+    Answers that were shown before are used again while they are fresh, as X-Road does.
     """
     parameters = server.configuration()
-    if responders_for(certificate, parameters) is None:
-        return None
+    wanted = [item for item in below_approved(certificate, parameters) if responders_for(item, parameters)]
+    if not wanted:
+        return ()
     known = server.statuses.known_of(certificate)
-    if known is not None:
+    if known:
         try:
             server.statuses.require_good(certificate, known, parameters)
         except OcspError:
@@ -188,24 +246,40 @@ async def ask_peer(server: SecurityServer, address: str, certificate: x509.Certi
             return known
     port = server.settings.listening.port(server.settings.ocsp_port)
     host = f"[{address}]" if ":" in address else address
+    # By SHA-1 and by SHA-256, as X-Road asks (`CertHashBasedOcspResponderClient`).
+    named = {
+        "cert": [sha1(item) for item in wanted],
+        "cert_hash": [fingerprint(item).lower() for item in wanted],
+    }
     try:
         async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False) as http:
-            answer = await http.get(f"http://{host}:{port}/", params={"cert": fingerprint(certificate)})
-    except httpx.HTTPError as error:
+            answer = await http.get(f"http://{host}:{port}/", params=named)
+        answer.raise_for_status()
+        parts = read_multipart("multipart/related", answer.headers.get("content-type", ""), answer.content)
+    except (httpx.HTTPError, ValueError) as error:
         _LOG.warning("no OCSP response from %s: %r", address, error)
-        return None
-    if answer.status_code != 200:
-        return None
-    server.statuses.keep(certificate, answer.content)
-    return answer.content
+        return ()
+    answers = [content for kind, content in parts if kind == ocsp.RESPONSE_TYPE]
+    server.statuses.keep(certificate, answers)
+    return answers
 
 
-def _own(server: SecurityServer) -> Iterator[x509.Certificate]:
-    """Certificates whose status matters: within validity and not on their way out."""
+def sha1(certificate: x509.Certificate) -> str:
+    """How servers name a certificate when they ask each other for its status."""
+    return hashlib.sha1(der(certificate), usedforsecurity=False).hexdigest()
+
+
+def own_certificates(server: SecurityServer) -> Iterator[x509.Certificate]:
+    """Certificates whose status matters: within validity, not on their way out; and the CAs above them."""
+    parameters, told = server.last_configuration(), set()
     for record in server.store.all(CertificateRecord):
         certificate = decode(record.certificate)
-        if record.status is not CertificateStatus.DELETION_IN_PROGRESS and is_current(certificate):
-            yield certificate
+        if record.status is CertificateStatus.DELETION_IN_PROGRESS or not is_current(certificate):
+            continue
+        for item in [certificate] if parameters is None else below_approved(certificate, parameters):
+            if fingerprint(item) not in told:
+                told.add(fingerprint(item))
+                yield item
 
 
 def refresh(server: SecurityServer) -> None:
@@ -214,11 +288,11 @@ def refresh(server: SecurityServer) -> None:
         parameters = server.configuration()
     except ConfigurationError:
         return
-    for certificate in _own(server):
+    for certificate in own_certificates(server):
         if not server.statuses.is_due(certificate, parameters, server.settings.ocsp_fetch_interval):
             continue
         try:
-            server.statuses.fetch(certificate, parameters)
+            server.statuses.fetch_one(certificate, parameters)
         except OcspError as error:
             _LOG.warning("status of %s: %s", fingerprint(certificate), error.detail)
 

@@ -64,7 +64,7 @@ def status_problem(server: SecurityServer, certificate: x509.Certificate) -> Ocs
     parameters = server.api_configuration()
     try:
         server.statuses.fetch(certificate, parameters)
-        server.statuses.require_good(certificate, server.statuses.own(certificate), parameters)
+        server.statuses.require_good(certificate, server.statuses.shown(certificate, parameters), parameters)
     except OcspError as error:
         return error
     return None

@@ -1,35 +1,32 @@
-"""A message between security servers: its parts, its signature, its faults.
+"""A message between security servers: its parts, its faults.
 
-A message is multipart/mixed: in a request first the status of the sending server's certificate, then
-the REST request or response line with headers, the body if there is one, the signature last
-(pr-messtransp). X-Road's signature is XAdES; this one is a plain signature over the hashes of the
-parts, with the signer's certificate and the status of that beside it.
+A message is multipart/mixed (pr-messtransp): in a request first the status of the sending server's
+certificate; then the REST request or response (method or status, address or reason, headers: one a
+line), the body if there is one, and the signature with the hash chain over the parts before it.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import secrets
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-
-from xroad_simulator import software_token
-from xroad_simulator.certificates import decode, encode
 from xroad_simulator.identifiers import ClientId, ServerId, ServiceId
 from xroad_simulator.ocsp import RESPONSE_TYPE as STATUS
-from xroad_simulator.software_token import PrivateKey
+from xroad_simulator.security.hash_chain import Proof
+from xroad_simulator.security.signatures import Signature
 
-SOAP, REST_REQUEST, REST_RESPONSE, REST_BODY, SIGNATURE = (
+SOAP, REST_REQUEST, REST_RESPONSE, REST_BODY, CHAIN_RESULT, CHAIN, SIGNATURE = (
     "text/xml",
     "application/x-road-rest-request",
     "application/x-road-rest-response",
     "application/x-road-rest-body",
+    "application/hash-chain-result",
+    "application/hash-chain",
     "signature/bdoc-1.0/ts",
 )
 
@@ -49,9 +46,10 @@ _NOT_FORWARDED = {
     "upgrade",
     "content-length",
     "expect",
-    "accept-encoding",
-    "content-encoding",
 }
+"""X-Road's own list (`RestMessage.SKIPPED_HEADERS`)."""
+
+_OWN_HEADERS = {"x-road-client", "x-road-service", "x-road-id", "x-road-request-id", "x-road-security-server"}
 
 
 class MessageError(Exception):
@@ -120,7 +118,6 @@ class Request:
         """Every header, X-Road's own included."""
         own = [
             ("X-Road-Client", self.client.path),
-            ("X-Road-Service", self.service.path),
             ("X-Road-Id", self.message_id),
             ("X-Road-Request-Id", self.request_id),
         ]
@@ -129,10 +126,17 @@ class Request:
         return (*own, *self.headers)
 
     def head(self) -> bytes:
-        """Request line and headers: the part that is signed, logged and hashed."""
-        target = f"/r1/{self.service.path}{self.path}" + (f"?{self.query}" if self.query else "")
-        lines = [f"{self.method} {target}", *(f"{n}:{v}" for n, v in self.all_headers())]
-        return "\r\n".join(lines).encode() + b"\r\n"
+        """Method, address and headers: the part that is signed, logged and hashed."""
+        target = f"{self._address}{self.path}" + (f"?{self.query}" if self.query else "")
+        return _lines(self.method, target, self.all_headers())
+
+    def outline(self) -> bytes:
+        """What is logged of a message whose body isn't: without the path, and with X-Road's headers only."""
+        return _lines(self.method, self._address, _of_x_road(self.all_headers()))
+
+    @property
+    def _address(self) -> str:
+        return f"/r1/{self.service.path}"
 
     def hash(self) -> str:
         """X-Road-Request-Hash: binds the response to this request."""
@@ -141,28 +145,20 @@ class Request:
     @classmethod
     def parse(cls, content_type: str, head: bytes, body: bytes) -> Request:
         """Inverse of `head`; ValueError if it isn't a request."""
-        first, *rest = head.decode().removesuffix("\r\n").split("\r\n")
-        method, target = first.split(" ", 1)
-        headers = tuple(_split_header(line) for line in rest)
-        client = ClientId.parse(_required(headers, "X-Road-Client"), "/")
-        owner, _, code = _required(headers, "X-Road-Service").rpartition("/")
-        service = ServiceId(ClientId.parse(owner, "/"), code)
-        prefix = f"/r1/{service.path}"
-        if not target.startswith(prefix):
-            raise ValueError("service and address differ")
-        path, _, query = target.removeprefix(prefix).partition("?")
+        method, target, headers = _split(head)
+        address, _, query = target.partition("?")
+        parts = address.split("/", 7)
+        if len(parts) < 7 or parts[:2] != ["", "r1"]:
+            raise ValueError("the address names no service of a subsystem")
         pinned = _header(headers, "X-Road-Security-Server")
-        own = {"x-road-client", "x-road-service", "x-road-id", "x-road-request-id"}
         return cls(
-            client=client,
-            service=service,
+            client=ClientId.parse(_required(headers, "X-Road-Client"), "/"),
+            service=ServiceId.read(parts[2:7]),
             message_id=_required(headers, "X-Road-Id"),
             method=method,
-            path=path,
+            path=f"/{parts[7]}" if len(parts) == 8 else "",
             query=query,
-            headers=tuple(
-                (name, value) for name, value in headers if name.lower() not in own | {"x-road-security-server"}
-            ),
+            headers=tuple((name, value) for name, value in headers if name.lower() not in _OWN_HEADERS),
             body=body,
             security_server=None if pinned is None else ServerId.parse(pinned, "/"),
             request_id=_required(headers, "X-Road-Request-Id"),
@@ -177,21 +173,58 @@ class Response:
     status: int
     headers: Headers
     body: bytes
+    reason: str = ""
 
     def head(self) -> bytes:
-        """Status line and headers: the part that is signed and logged."""
-        lines = [f"HTTP/1.1 {self.status}", *(f"{name}:{value}" for name, value in self.headers)]
-        return "\r\n".join(lines).encode() + b"\r\n"
+        """Status, reason and headers: the part that is signed and logged."""
+        return _lines(str(self.status), self.reason, self.headers)
+
+    def outline(self) -> bytes:
+        """What is logged of a message whose body isn't: with X-Road's headers only."""
+        return _lines(str(self.status), self.reason, _of_x_road(self.headers))
 
     def header(self, name: str) -> str | None:
         """A header's value, None if it isn't there."""
         return _header(self.headers, name)
 
     @classmethod
+    def answering(cls, request: Request, status: int, reason: str, headers: Headers, body: bytes) -> Response:
+        """A provider's answer under X-Road's own headers, bound to the request by its hash."""
+        own = (
+            ("X-Road-Id", request.message_id),
+            ("X-Road-Client", request.client.path),
+            ("X-Road-Service", request.service.path),
+            ("X-Road-Request-Id", request.request_id),
+            ("X-Road-Request-Hash", request.hash()),
+        )
+        replaced = {name.lower() for name, _ in own}
+        kept = tuple((name, value) for name, value in forwarded(headers) if name.lower() not in replaced)
+        return cls(status, (*kept, *own), body, reason or _phrase(status))
+
+    @classmethod
     def parse(cls, head: bytes, body: bytes) -> Response:
         """Inverse of `head`; ValueError if it isn't a response."""
-        first, *rest = head.decode().removesuffix("\r\n").split("\r\n")
-        return cls(int(first.split(" ")[1]), tuple(_split_header(line) for line in rest), body)
+        status, reason, headers = _split(head)
+        return cls(int(status), headers, body, reason)
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Unknown"
+
+
+def _lines(first: str, second: str, headers: Headers) -> bytes:
+    return "".join(f"{line}\r\n" for line in (first, second, *(f"{n}:{v}" for n, v in headers))).encode()
+
+
+def _of_x_road(headers: Headers) -> Headers:
+    return tuple(header for header in headers if header[0].lower().startswith("x-road-"))
+
+
+def _split(head: bytes) -> tuple[str, str, Headers]:
+    lines = head.decode().removesuffix("\r\n").split("\r\n")
+    if len(lines) < 2:
+        raise ValueError("the message has no head")
+    return lines[0], lines[1], tuple(_split_header(line) for line in lines[2:])
 
 
 def _split_header(line: str) -> tuple[str, str]:
@@ -217,60 +250,6 @@ def request_hash(head: bytes, body: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
-    """A member's signature over the parts of a message."""
-
-    certificate: x509.Certificate
-    value: bytes
-    status: bytes | None = None
-    """The OCSP response about the certificate when it signed."""
-
-    @classmethod
-    def make(
-        cls,
-        certificate: x509.Certificate,
-        key: PrivateKey,
-        parts: Sequence[bytes],
-        status: bytes | None = None,
-    ) -> Signature:
-        """Sign the parts."""
-        return cls(certificate, software_token.sign(key, _manifest(parts)), status)
-
-    def verify(self, parts: Sequence[bytes]) -> None:
-        """InvalidSignature if these aren't the parts that were signed."""
-        software_token.verify(self.certificate.public_key(), self.value, _manifest(parts))
-
-    def encode(self) -> bytes:
-        """The signature part."""
-        content = {
-            "certificate": encode(self.certificate),
-            "signature": base64.b64encode(self.value).decode(),
-            "algorithm": "sha512",
-        }
-        if self.status is not None:
-            content["ocsp_response"] = base64.b64encode(self.status).decode()
-        return json.dumps(content).encode()
-
-    @classmethod
-    def decode(cls, data: bytes) -> Signature:
-        """Inverse of `encode`; ValueError if it isn't a signature."""
-        try:
-            content = json.loads(data)
-            status = content.get("ocsp_response")
-            return cls(
-                decode(content["certificate"]),
-                base64.b64decode(content["signature"]),
-                None if status is None else base64.b64decode(status),
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError("not a signature") from error
-
-
-def _manifest(parts: Sequence[bytes]) -> bytes:
-    return b"".join(hashlib.sha512(part).digest() for part in parts)
-
-
-@dataclass(frozen=True, slots=True)
 class Envelope:
     """A message as it travels: head, body, signature."""
 
@@ -278,73 +257,66 @@ class Envelope:
     head: bytes
     body: bytes
     signature: Signature
-    sender_status: bytes | None = None
-    """The OCSP response about the authentication certificate of the server that sends a request."""
+    statuses: tuple[bytes, ...] = ()
+    """OCSP responses about the authentication certificate of the server that sends a request."""
 
-    @classmethod
-    def seal(
-        cls,
-        content_type: str,
-        head: bytes,
-        body: bytes,
-        certificate: x509.Certificate,
-        key: PrivateKey,
-        status: bytes | None = None,
-    ) -> Envelope:
-        """Sign head and body; `status` is the OCSP response about the signer's certificate."""
-        return cls(content_type, head, body, Signature.make(certificate, key, cls._parts(head, body), status))
-
-    @staticmethod
-    def _parts(head: bytes, body: bytes) -> list[bytes]:
-        return [head, body] if body else [head]
-
-    def verify(self) -> None:
-        """InvalidSignature if head or body aren't what was signed."""
-        self.signature.verify(self._parts(self.head, self.body))
+    @property
+    def parts(self) -> list[bytes]:
+        """What is signed."""
+        return [self.head, self.body] if self.body else [self.head]
 
     def encode(self) -> tuple[str, bytes]:
         """Content type and content of the multipart document."""
-        boundary = f"xroad{secrets.token_hex(12)}"
-        parts = [] if self.sender_status is None else [(STATUS, self.sender_status)]
+        boundary = f"xtop{secrets.token_hex(15)}"
+        parts = [(STATUS, status) for status in self.statuses]
         parts.append((self.content_type, self.head))
         if self.body:
             parts.append((REST_BODY, self.body))
-        parts.append((SIGNATURE, self.signature.encode()))
-        chunks = [
-            f"--{boundary}\r\ncontent-type:{kind}\r\n\r\n".encode() + data + b"\r\n" for kind, data in parts
-        ]
-        return (
-            f"multipart/mixed; boundary={boundary}",
-            b"".join(chunks) + f"--{boundary}--\r\n".encode(),
-        )
+        proof = self.signature.proof
+        if proof is not None:
+            parts += [(CHAIN_RESULT, proof.result.encode()), (CHAIN, proof.chain.encode())]
+        parts.append((SIGNATURE, self.signature.xml.encode()))
+        return f"multipart/mixed; boundary={boundary}", multipart(boundary, parts)
 
     @classmethod
     def decode(cls, content_type: str, document: bytes) -> Envelope:
         """Inverse of `encode`; ValueError if it isn't a message."""
-        kind, _, boundary = content_type.partition("; boundary=")
-        if kind != "multipart/mixed" or not boundary:
-            raise ValueError("not multipart/mixed")
-        parts: list[tuple[str, bytes]] = []
-        marker = b"\r\n--" + boundary.encode()
-        for chunk in (b"\r\n" + document).split(marker)[1:-1]:
-            header, separator, data = chunk.partition(b"\r\n\r\n")
-            if not separator:
-                raise ValueError("a part has no header")
-            parts.append((header.decode().strip().removeprefix("content-type:"), data))
-        status = parts.pop(0)[1] if parts and parts[0][0] == STATUS else None
-        if len(parts) not in (2, 3) or parts[-1][0] != SIGNATURE:
+        parts = read_multipart("multipart/mixed", content_type, document)
+        statuses: list[bytes] = []
+        while parts and parts[0][0] == STATUS:
+            statuses.append(parts.pop(0)[1])
+        kinds = [kind for kind, _ in parts[1:]]
+        proof, body = None, b""
+        if kinds[-3:] == [CHAIN_RESULT, CHAIN, SIGNATURE]:
+            proof = Proof(parts[-3][1].decode(), parts[-2][1].decode())
+            del kinds[-3:-1]
+        if kinds not in ([SIGNATURE], [REST_BODY, SIGNATURE]):
             raise ValueError("the parts aren't those of a message")
-        body = parts[1][1] if len(parts) == 3 else b""
-        return cls(parts[0][0], parts[0][1], body, Signature.decode(parts[-1][1]), status)
+        if kinds[0] == REST_BODY:
+            body = parts[1][1]
+        signature = Signature(parts[-1][1].decode(), proof)
+        return cls(parts[0][0], parts[0][1], body, signature, tuple(statuses))
 
 
-__all__ = [
-    "Envelope",
-    "InvalidSignature",
-    "MessageError",
-    "Request",
-    "Response",
-    "Signature",
-    "forwarded",
-    "request_hash",
-]
+def multipart(boundary: str, parts: Iterable[tuple[str, bytes]]) -> bytes:
+    """A multipart document of parts with their content types."""
+    chunks = [f"--{boundary}\r\ncontent-type:{kind}\r\n\r\n".encode() + data + b"\r\n" for kind, data in parts]
+    return b"".join(chunks) + f"--{boundary}--\r\n".encode()
+
+
+def read_multipart(kind: str, content_type: str, document: bytes) -> list[tuple[str, bytes]]:
+    """Content types and contents of the parts; ValueError if it isn't a document of this kind."""
+    found, *parameters = (part.strip() for part in content_type.split(";"))
+    named = [item.partition("=")[2].strip('"') for item in parameters if item.lower().startswith("boundary=")]
+    if found.lower() != kind or len(named) != 1 or not named[0]:
+        raise ValueError(f"not {kind}")
+    parts: list[tuple[str, bytes]] = []
+    for chunk in (b"\r\n" + document).split(b"\r\n--" + named[0].encode())[1:-1]:
+        header, separator, data = chunk.partition(b"\r\n\r\n")
+        if not separator:
+            raise ValueError("a part has no header")
+        name, _, value = header.decode().strip().partition(":")
+        if name.strip().lower() != "content-type":
+            raise ValueError("a part has no content type")
+        parts.append((value.strip(), data))
+    return parts

@@ -6,12 +6,14 @@ import asyncio
 import logging
 import ssl
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from http import HTTPStatus
+from xml.sax.saxutils import escape
 
 from cryptography.exceptions import InvalidSignature
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.responses import Response as HttpResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,7 +31,8 @@ from xroad_simulator.identifiers import ClientId, ServerId, ServiceId
 from xroad_simulator.listeners import PEER_CERTIFICATE
 from xroad_simulator.management_protocol import ManagementError
 from xroad_simulator.ocsp import OcspError
-from xroad_simulator.security.certificate_status import ask_peer
+from xroad_simulator.security import signed_documents
+from xroad_simulator.security.certificate_status import ask_peer, carried_authorities
 from xroad_simulator.security.message import (
     REST_RESPONSE,
     Envelope,
@@ -47,12 +50,29 @@ from xroad_simulator.security.records import (
     Usage,
 )
 from xroad_simulator.security.server import SecurityServer
-from xroad_simulator.security.transport import Connection, Transport, authentication_certificate, check_peer
+from xroad_simulator.security.signatures import Opened, Signature
+from xroad_simulator.security.signed_documents import PATHS, DocumentError
+from xroad_simulator.security.time_stamping import log_message
+from xroad_simulator.security.transport import (
+    Address,
+    Connection,
+    Transport,
+    authentication_certificate,
+    check_peer,
+)
 from xroad_simulator.software_token import TokenLoggedOutError
 
 _LOG = logging.getLogger(__name__)
 _SIDE = "Server.ClientProxy"
 _PREFIX = "/r1/"
+_REPLACED = {
+    "x-road-client",
+    "x-road-service",
+    "x-road-id",
+    "x-road-request-id",
+    "x-road-request-hash",
+    "x-road-security-server",
+}
 
 
 def send_and_wait(server: SecurityServer, request: Request) -> Response:
@@ -66,21 +86,37 @@ async def send(server: SecurityServer, transport: Transport, request: Request) -
         parameters = server.configuration()
     except ConfigurationError as problem:
         raise MessageError(f"{_SIDE}.OutdatedGlobalConf", str(problem)) from problem
-    envelope = _seal(server, request)
+    envelope = seal(
+        server, parameters, request.client, request.content_type, (request.head(), request.body), _SIDE
+    )
     addresses = _addresses(server, parameters, request)
-    context = transport.refresh()
-    if context is None:
+    context, own = transport.refresh(), authentication_certificate(server)
+    if context is None or own is None:
         raise MessageError(
             f"{_SIDE}.SslAuthenticationFailed",
             "Security server has no valid authentication certificate",
         )
-    log = MessageLog(server)
-    own = authentication_certificate(server)
-    if own is not None:
-        envelope = replace(envelope, sender_status=server.statuses.own(decode(own.certificate)))
-    log.write(Side.CONSUMER, request, envelope, is_response=False)
+    shown = server.statuses.shown(decode(own.certificate), parameters)
+    envelope, log = replace(envelope, statuses=tuple(shown)), MessageLog(server)
+    await log_message(server, log, Side.CONSUMER, request, envelope)
+    status, answer_type, answer = await _exchange(server, transport, context, addresses, request, envelope)
+    sealed = _open(server, request, status, answer_type, answer)
+    response = Response.parse(sealed.head, sealed.body)
+    await log_message(server, log, Side.CONSUMER, request, sealed, response)
+    return response
+
+
+async def _exchange(
+    server: SecurityServer,
+    transport: Transport,
+    context: ssl.SSLContext,
+    addresses: list[Address],
+    request: Request,
+    envelope: Envelope,
+) -> tuple[int, str, bytes]:
+    """Status, content type and body of what the provider's server answers, once it has shown who it is."""
     try:
-        connection = await Connection.open(addresses, context)
+        connection = await transport.connect(addresses, context)
     except ssl.SSLError as error:
         raise MessageError(f"{_SIDE}.SslAuthenticationFailed", str(error)) from error
     except (OSError, TimeoutError) as error:
@@ -90,12 +126,12 @@ async def send(server: SecurityServer, transport: Transport, request: Request) -
         ) from error
     try:
         peer = connection.peer_certificate
-        status_of_peer = None if peer is None else await _peer_status(server, connection, peer)
-        peers = check_peer(server, peer, status_of_peer, "ClientProxy")
-        _check_provider(parameters, request.service.client, peers)
+        statuses = () if peer is None else await _peer_statuses(server, connection, peer)
+        peers = check_peer(server, peer, statuses, "ClientProxy")
+        _check_provider(server.configuration(), request.service.client, peers)
         content_type, body = envelope.encode()
-        status, answer_type, answer = await asyncio.wait_for(
-            connection.post(addresses[0][0], content_type, body), server.settings.client_timeout
+        return await asyncio.wait_for(
+            connection.post(request.request_id, content_type, body), server.settings.client_timeout
         )
     except TimeoutError as error:
         raise MessageError(f"{_SIDE}.NetworkError", "The provider didn't answer in time") from error
@@ -103,29 +139,39 @@ async def send(server: SecurityServer, transport: Transport, request: Request) -
         raise MessageError(f"{_SIDE}.NetworkError", str(error)) from error
     finally:
         await connection.close()
-    sealed = _open(server, request, status, answer_type, answer)
-    log.write(Side.CONSUMER, request, sealed, is_response=True)
-    return Response.parse(sealed.head, sealed.body)
 
 
-async def _peer_status(server: SecurityServer, connection: Connection, peer: bytes) -> bytes | None:
+async def _peer_statuses(server: SecurityServer, connection: Connection, peer: bytes) -> Sequence[bytes]:
     return await ask_peer(server, connection.peer_address, parse_certificate(peer))
 
 
-def _seal(server: SecurityServer, request: Request) -> Envelope:
-    record = server.active_certificate(Usage.SIGNING, request.client)
+def seal(
+    server: SecurityServer,
+    parameters: Parameters,
+    signer: ClientId,
+    content_type: str,
+    message: tuple[bytes, bytes],
+    side: str,
+) -> Envelope:
+    """A message of head and body that a client of this server signs; MessageError if it can't."""
+    record = server.active_certificate(Usage.SIGNING, signer)
     if record is None:
         raise MessageError(
-            f"{_SIDE}.CannotCreateSignature",
-            f"Member '{request.client.member}' has no suitable certificates",
+            f"{side}.CannotCreateSignature", f"Member '{signer.member}' has no suitable certificates"
         )
     try:
         key = server.private_key(record)
     except TokenLoggedOutError as error:
-        raise MessageError(f"{_SIDE}.TokenNotActive", "The token is logged out") from error
+        raise MessageError(f"{side}.TokenNotActive", "The token is logged out") from error
     certificate = decode(record.certificate)
-    status = server.statuses.own(certificate)
-    return Envelope.seal(request.content_type, request.head(), request.body, certificate, key, status)
+    signature = Signature.make(
+        certificate,
+        key,
+        [part for part in message if part],
+        server.statuses.shown(certificate, parameters),
+        carried_authorities(certificate, parameters),
+    )
+    return Envelope(content_type, *message, signature)
 
 
 def _addresses(server: SecurityServer, parameters: Parameters, request: Request) -> list[tuple[str, int]]:
@@ -168,22 +214,28 @@ def _open(server: SecurityServer, request: Request, status: int, content_type: s
     if sealed.content_type != REST_RESPONSE:
         raise MessageError(f"{_SIDE}.InvalidMessage", f"Unexpected part {sealed.content_type}")
     check_signature(server, sealed, request.service.client, _SIDE)
-    if response.header("X-Road-Request-Hash") != request.hash():
-        raise MessageError(
-            f"{_SIDE}.InconsistentResponse",
-            "Request hash from the response does not match the request",
-        )
+    expected = {
+        "client id": ("X-Road-Client", request.client.path),
+        "message id": ("X-Road-Id", request.message_id),
+        "service id": ("X-Road-Service", request.service.path),
+        "message request id": ("X-Road-Request-Id", request.request_id),
+        "message hash": ("X-Road-Request-Hash", request.hash()),
+    }
+    for name, (header, value) in expected.items():
+        if response.header(header) != value:
+            raise MessageError(
+                f"{_SIDE}.InconsistentResponse", f"Response {name} does not match request message"
+            )
     return sealed
 
 
 def check_signature(server: SecurityServer, sealed: Envelope, signer: ClientId, side: str) -> None:
     """MessageError unless a member's certificate of an approved CA, with a good status, signed the message."""
-    certificate = sealed.signature.certificate
     try:
-        sealed.verify()
+        certificate = sealed.signature.verify(sealed.parts)
         if not is_signing(certificate) or not server.is_issued_by_approved(certificate):
             raise MessageError(f"{side}.InvalidSignatureValue", "Signing certificate is not of an approved CA")
-        server.require_good(certificate, sealed.signature.status)
+        server.require_good(certificate, Opened.read(sealed.signature.xml).statuses)
         member = signing_member(certificate, signer.instance)
     except OcspError as error:
         raise MessageError(f"{side}.InvalidSignatureValue", error.detail) from error
@@ -196,6 +248,17 @@ def check_signature(server: SecurityServer, sealed: Envelope, signer: ClientId, 
             f"{side}.InvalidSignatureValue",
             "Name in certificate does not match name in message",
         )
+
+
+def _service(parts: Sequence[str]) -> ServiceId:
+    """The service that an address means; ValueError if it is too short.
+
+    Five parts name a subsystem's service. A member's own service has four, which can't be told
+    from a subsystem's with a path: as in X-Road's security server, subsystems are assumed.
+    """
+    if len(parts) < 5:
+        raise ValueError("the address names no service of a subsystem")
+    return ServiceId.read(parts[:5])
 
 
 class ClientApplication:
@@ -213,13 +276,34 @@ class ClientApplication:
         http = HttpRequest(scope, receive)
         answer: ASGIApp
         try:
-            answer = await self._answer(http)
+            answer = await (self._beside(http) if http.url.path in PATHS else self._answer(http))
+        except DocumentError as refusal:
+            _LOG.warning("%s: %s", http.url.path, refusal.text)
+            answer = PlainTextResponse(refusal.text, refusal.status)
         except MessageError as fault:
-            answer = _fault_response(fault)
+            answer = _fault_response(fault, http)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a fault
             _LOG.exception("request failed")
-            answer = _fault_response(MessageError(f"{_SIDE}.InternalError", type(error).__name__))
+            answer = _fault_response(MessageError(f"{_SIDE}.InternalError", type(error).__name__), http)
         await answer(scope, receive, send_)
+
+    async def _beside(self, http: HttpRequest) -> HttpResponse:
+        """What the port offers beside messages."""
+        if http.method != "GET":
+            raise MessageError("Client.BadRequest", f"{http.url.path} is for GET")
+        if http.url.path == "/verificationconf":
+            return signed_documents.verification_configuration(self._server)
+        if http.url.path == "/listClients":
+            try:
+                return signed_documents.clients(self._server.configuration(), http)
+            except ConfigurationError as problem:
+                raise MessageError(f"{_SIDE}.OutdatedGlobalConf", str(problem)) from problem
+        client = signed_documents.wanted_client(http.query_params)
+        try:
+            self._check_client(http, client)
+        except MessageError as fault:
+            raise DocumentError(HTTPStatus.UNAUTHORIZED, fault.message) from fault
+        return await signed_documents.documents(self._server, client, http.query_params)
 
     async def _answer(self, http: HttpRequest) -> HttpResponse:
         raw = bytes(http.scope["raw_path"]).decode("ascii").partition("?")[0]
@@ -242,40 +326,22 @@ class ClientApplication:
             raise MessageError("Client.BadRequest", "Required header X-Road-Client is missing")
         try:
             client = ClientId.parse(caller, "/")
-            service = self._service(parts)
+            service = _service(parts)
             pinned = http.headers.get("x-road-security-server")
             security_server = None if pinned is None else ServerId.parse(pinned, "/")
         except ValueError as error:
             raise MessageError("Client.BadRequest", str(error)) from error
-        rest = parts[len(service.client.parts) + 1 :]
-        headers = [
-            (name, value)
-            for name, value in http.headers.items()
-            if not name.startswith("x-road-")
-            or name in ("x-road-userid", "x-road-issue", "x-road-represented-party")
-        ]
         return Request(
             client=client,
             service=service,
             message_id=http.headers.get("x-road-id") or f"{client.instance}-{uuid.uuid4()}",
             method=http.method,
-            path="".join(f"/{part}" for part in rest),
+            path="".join(f"/{part}" for part in parts[5:]),
             query=http.url.query,
-            headers=forwarded(headers),
+            headers=forwarded(item for item in http.headers.items() if item[0] not in _REPLACED),
             body=body,
             security_server=security_server,
         )
-
-    def _service(self, parts: list[str]) -> ServiceId:
-        """The service that an address means; ValueError if it is too short.
-
-        Five parts name a subsystem's service. A member's own service has four, which can't be told
-        from a subsystem's with a path: as in X-Road's security server, subsystems are assumed.
-        """
-        if len(parts) < 5:
-            raise ValueError("the address names no service of a subsystem")
-        owner = ClientId.parse("/".join(parts[:4]), "/")
-        return ServiceId.parse(f"{owner}:{parts[4]}")
 
     def _check_client(self, http: HttpRequest, client: ClientId) -> None:
         record = self._server.store.get(ClientRecord, str(client))
@@ -298,6 +364,15 @@ class ClientApplication:
                 )
 
 
-def _fault_response(fault: MessageError) -> JSONResponse:
+def _fault_response(fault: MessageError, http: HttpRequest) -> HttpResponse:
+    """The error as JSON, or as XML for who accepts that (X-Road's `ClientRestMessageHandler`)."""
     _LOG.warning("%s [%s]", fault, fault.detail)
-    return JSONResponse(fault.body(), fault.status, headers={"X-Road-Error": fault.type})
+    headers = {"X-Road-Error": fault.type}
+    accepted = [item.split(";")[0].strip().lower() for item in http.headers.get("accept", "").split(",")]
+    kind = next((item for item in accepted if item in ("text/xml", "application/xml", "text/*")), None)
+    if kind is None:
+        return JSONResponse(fault.body(), fault.status, headers=headers)
+    fields = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in fault.body().items())
+    document = f'<?xml version="1.0" encoding="UTF-8"?><error>{fields}</error>'
+    media_type = "text/xml" if kind == "text/*" else kind
+    return HttpResponse(document, fault.status, headers=headers, media_type=media_type)

@@ -17,6 +17,7 @@ from xroad_simulator.certificates import decode, der
 from xroad_simulator.global_configuration import ConfigurationError
 from xroad_simulator.identifiers import ClientId
 from xroad_simulator.listeners import PEER_CERTIFICATE
+from xroad_simulator.security import access_rights, metaservices
 from xroad_simulator.security.message import (
     REST_REQUEST,
     REST_RESPONSE,
@@ -25,21 +26,19 @@ from xroad_simulator.security.message import (
     MessageError,
     Request,
     Response,
-    forwarded,
 )
-from xroad_simulator.security.message_client import check_signature
+from xroad_simulator.security.message_client import check_signature, seal
 from xroad_simulator.security.message_log import MessageLog, Side
 from xroad_simulator.security.records import (
     ClientRecord,
     ClientStatus,
-    EndpointRecord,
     ServiceRecord,
+    ServiceType,
     TlsCertificateRecord,
-    Usage,
 )
 from xroad_simulator.security.server import SecurityServer
-from xroad_simulator.security.transport import check_peer
-from xroad_simulator.software_token import TokenLoggedOutError
+from xroad_simulator.security.time_stamping import log_message
+from xroad_simulator.security.transport import PROXY_VERSION, check_peer
 
 _LOG = logging.getLogger(__name__)
 _SIDE = "Server.ServerProxy"
@@ -71,27 +70,43 @@ class MessageApplication:
         await answer(scope, receive, send)
 
     async def _answer(self, http: HttpRequest) -> tuple[str, bytes]:
+        self._check_version(http.headers.get(PROXY_VERSION))
         try:
             sealed = Envelope.decode(http.headers.get("content-type", ""), await http.body())
-        except ValueError as error:
-            raise MessageError(f"{_SIDE}.InvalidMessage", str(error)) from error
-        shown = http.scope.get(PEER_CERTIFICATE)
-        peers = check_peer(self._server, shown, sealed.sender_status, "ServerProxy")
-        try:
             request = Request.parse(sealed.content_type, sealed.head, sealed.body)
         except ValueError as error:
             raise MessageError(f"{_SIDE}.InvalidMessage", str(error)) from error
         if sealed.content_type not in (REST_REQUEST, SOAP):
             raise MessageError(f"{_SIDE}.InvalidMessage", f"Unexpected part {sealed.content_type}")
+        self._check_provider(request.service.client)
+        peers = check_peer(self._server, http.scope.get(PEER_CERTIFICATE), sealed.statuses, "ServerProxy")
         self._check_sender(request.client, peers)
+        service = None if metaservices.is_metaservice(request) else self._find_service(request)
         check_signature(self._server, sealed, request.client, _SIDE)
-        service = self._find_service(request)
-        self._check_rights(request, service)
-        self._log.write(Side.PROVIDER, request, sealed, is_response=False)
-        response = await self._call(request, service)
-        answer = self._seal(request, response)
-        self._log.write(Side.PROVIDER, request, answer, is_response=True)
+        await log_message(self._server, self._log, Side.PROVIDER, request, sealed)
+        if service is None:
+            response = await metaservices.answer(self._server, request)
+        else:
+            response = await self._call(request, service)
+        parameters = self._server.configuration()
+        parts = (response.head(), response.body)
+        answer = seal(self._server, parameters, request.service.client, REST_RESPONSE, parts, _SIDE)
+        await log_message(self._server, self._log, Side.PROVIDER, request, answer, response)
         return answer.encode()
+
+    def _check_version(self, told: str | None) -> None:
+        """A server that doesn't tell its version is older than any."""
+        wanted = self._server.settings.minimum_client_version
+        if wanted is not None and _version(told or "") < _version(wanted):
+            raise MessageError(
+                f"{_SIDE}.ClientProxyVersionNotSupported",
+                f"The minimum supported version for client security server is: {wanted}",
+            )
+
+    def _check_provider(self, provider: ClientId) -> None:
+        client = self._server.store.get(ClientRecord, str(provider))
+        if client is None or client.status is not ClientStatus.REGISTERED:
+            raise MessageError(f"{_SIDE}.UnknownMember", f"Client '{provider}' not found")
 
     def _check_sender(self, client: ClientId, peers: list[str]) -> None:
         """The certificate that the peer showed must be of a server that represents the client."""
@@ -103,29 +118,24 @@ class MessageApplication:
             )
 
     def _find_service(self, request: Request) -> ServiceRecord:
-        store, provider = self._server.store, request.service.client
-        client = store.get(ClientRecord, str(provider))
-        if client is None or client.status is not ClientStatus.REGISTERED:
-            raise MessageError(f"{_SIDE}.UnknownMember", f"Client '{provider}' not found")
-        service = store.get(ServiceRecord, f"{provider}|{request.service.code}")
+        """The service, if it is there, the client has a right to the call, and it isn't disabled."""
+        service = self._server.store.get(ServiceRecord, f"{request.service.client}|{request.service.code}")
         if service is None:
             raise MessageError(f"{_SIDE}.UnknownService", f"Unknown service: {request.service}")
         description = self._server.description(service.description)
+        if request.content_type == REST_REQUEST and description.type is ServiceType.WSDL:
+            raise MessageError(
+                f"{_SIDE}.InvalidServiceType",
+                "Service is a SOAP service and cannot be called using REST interface",
+            )
+        if not access_rights.is_allowed(self._server, request, service):
+            raise MessageError(f"{_SIDE}.AccessDenied", f"Request is not allowed: {request.service}")
         if description.disabled:
             raise MessageError(
                 f"{_SIDE}.ServiceDisabled",
                 f"Service {request.service} is disabled: {description.disabled_notice}",
             )
         return service
-
-    def _check_rights(self, request: Request, service: ServiceRecord) -> None:
-        subjects = self._server.subjects_of(request.client)
-        rights = {endpoint for endpoint, subject in self._server.rights_to(service) if subject in subjects}
-        if not any(
-            endpoint.id in rights and matches(endpoint, request.method, request.path)
-            for endpoint in self._server.endpoints_of(service)
-        ):
-            raise MessageError(f"{_SIDE}.AccessDenied", f"Request is not allowed: {request.service}")
 
     def _context(self, service: ServiceRecord) -> ssl.SSLContext | bool:
         """System trust and the client's own list, or no check where the service wants none."""
@@ -143,7 +153,7 @@ class MessageApplication:
         return context
 
     async def _call(self, request: Request, service: ServiceRecord) -> Response:
-        url = service.url.rstrip("/") + request.path if request.path else service.url
+        url = _joined(service.url, request.path)
         url += f"?{request.query}" if request.query else ""
         headers = [*request.all_headers()] if request.content_type == REST_REQUEST else [*request.headers]
         try:
@@ -153,33 +163,26 @@ class MessageApplication:
                 follow_redirects=False,
                 trust_env=False,
             ) as http:
-                answer = await http.request(request.method, url, headers=headers, content=request.body or None)
+                http.headers.clear()  # nothing of the library's own: what the caller accepts is the caller's
+                async with http.stream(
+                    request.method, url, headers=headers, content=request.body or None
+                ) as answer:
+                    body = b"".join([chunk async for chunk in answer.aiter_raw()])
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             host = urlsplit(service.url).netloc
             raise MessageError(f"{_SIDE}.ServiceFailed.NetworkError", f"{host}: {error}") from error
-        own = (
-            ("X-Road-Client", request.client.path),
-            ("X-Road-Service", request.service.path),
-            ("X-Road-Id", request.message_id),
-            ("X-Road-Request-Id", request.request_id),
-            ("X-Road-Request-Hash", request.hash()),
-        )
-        return Response(answer.status_code, (*own, *forwarded(answer.headers.multi_items())), answer.content)
+        told = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers.raw)
+        return Response.answering(request, answer.status_code, answer.reason_phrase, told, body)
 
-    def _seal(self, request: Request, response: Response) -> Envelope:
-        record = self._server.active_certificate(Usage.SIGNING, request.service.client)
-        if record is None:
-            raise MessageError(
-                f"{_SIDE}.CannotCreateSignature",
-                f"Member '{request.service.client.member}' has no suitable certificates",
-            )
-        try:
-            key = self._server.private_key(record)
-        except TokenLoggedOutError as error:
-            raise MessageError(f"{_SIDE}.TokenNotActive", "The token is logged out") from error
-        certificate = decode(record.certificate)
-        status = self._server.statuses.own(certificate)
-        return Envelope.seal(REST_RESPONSE, response.head(), response.body, certificate, key, status)
+
+def _joined(address: str, path: str) -> str:
+    """An address with a path behind it, with one slash between them (X-Road's `concatPath`)."""
+    return address + (path[1:] if address.endswith("/") and path.startswith("/") else path)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """A version's numbers, so that they can be compared; nothing where it has none."""
+    return tuple(int(number) for number in re.findall(r"\d+", text.partition("-")[0]))
 
 
 def _system_trust() -> ssl.SSLContext:
@@ -191,20 +194,3 @@ def _system_trust() -> ssl.SSLContext:
 def _fault(fault: MessageError) -> tuple[str, bytes]:
     _LOG.warning("%s [%s]", fault, fault.detail)
     return "text/xml", management_protocol.fault(fault.type, f"{fault.message} | {fault.detail}")
-
-
-def matches(endpoint: EndpointRecord, method: str, path: str) -> bool:
-    """Whether a call is one of an endpoint: `*` is one part of a path, `**` any number.
-
-    Parameters of OpenAPI descriptions, `{name}`, are one part as well.
-    """
-    if endpoint.method not in ("*", method):
-        return False
-    if endpoint.path == "**":
-        return True
-    pattern = re.sub(r"\{[^/}]*\}", "*", endpoint.path)
-    expression = "".join(
-        ".*" if piece == "**" else "[^/]+" if piece == "*" else re.escape(piece)
-        for piece in re.split(r"(\*\*|\*)", pattern)
-    )
-    return re.fullmatch(expression, path or "/") is not None

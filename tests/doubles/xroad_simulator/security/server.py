@@ -6,6 +6,7 @@ import base64
 import contextlib
 import ssl
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated
@@ -276,9 +277,9 @@ class SecurityServer:
         parameters = self.last_configuration()
         return Status.GOOD if parameters is None else self.statuses.status(certificate, parameters)
 
-    def require_good(self, certificate: x509.Certificate, answer: bytes | None) -> None:
-        """OcspError unless `answer` shows that somebody else's certificate is good."""
-        self.statuses.require_good(certificate, answer, self.configuration())
+    def require_good(self, certificate: x509.Certificate, answers: Sequence[bytes]) -> None:
+        """OcspError unless `answers` show that somebody else's certificate is good."""
+        self.statuses.require_good(certificate, answers, self.configuration())
 
     def private_key(self, record: CertificateRecord) -> PrivateKey:
         """The key of a certificate; TokenLoggedOutError without a PIN."""

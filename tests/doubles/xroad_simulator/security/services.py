@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -22,6 +23,9 @@ from xroad_simulator.security.server import SecurityServer
 
 _TIMEOUT_SECONDS = 10
 _MAXIMUM_BYTES = 10 * 1024 * 1024
+_PARAMETER = re.compile(r"\{[^/]*\}")
+"""A parameter of a path is any one part of it (X-Road's `OpenApiParser`)."""
+
 _METHODS = ("get", "post", "put", "delete", "patch", "head", "options", "trace")
 RESERVED_CODES = frozenset({"listMethods", "allowedMethods", "getOpenAPI", "getWsdl"})
 """Metaservices: no other service may have these codes."""
@@ -65,7 +69,7 @@ def read_openapi(url: str, code: str) -> Described:
         version = str(document["openapi"])
         paths = document["paths"]
         endpoints = tuple(
-            (method.upper(), path)
+            (method.upper(), _PARAMETER.sub("*", path))
             for path, operations in sorted(paths.items())
             for method in _METHODS
             if method in operations

@@ -1,22 +1,25 @@
-"""Port 5577, plain HTTP: shows other servers the status of this server's own certificates.
+"""Port 5577, plain HTTP: shows other servers the status of this server's certificates.
 
-X-Road answers several hashes in one multipart document; here one hash is asked for and one answer given.
+As X-Road's `CertHashBasedOcspResponder`: `GET /?cert=SHA1&cert=…` gives every answer in one
+multipart/related document; a hash that isn't known fails the whole request; HEAD is a heartbeat.
 """
 
 from __future__ import annotations
+
+import secrets
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from xroad_simulator.certificates import decode
 from xroad_simulator.ocsp import RESPONSE_TYPE
-from xroad_simulator.security.records import CertificateRecord
+from xroad_simulator.security.certificate_status import own_certificates, sha1
+from xroad_simulator.security.message import multipart
 from xroad_simulator.security.server import SecurityServer
 
 
 class StatusApplication:
-    """`GET /?cert=HASH`: the OCSP response that the server has, 404 without one."""
+    """Answers with what the server knows; whatever is wrong with a request is told with 500."""
 
     def __init__(self, server: SecurityServer) -> None:
         self._server = server
@@ -25,10 +28,29 @@ class StatusApplication:
         """Serve one request."""
         if scope["type"] != "http":
             return
-        wanted = Request(scope, receive).query_params.get("cert", "").upper()
-        record = self._server.store.get(CertificateRecord, wanted)
-        answer = None if record is None else self._server.statuses.own(decode(record.certificate))
-        response: Response = PlainTextResponse("no such certificate", 404)
-        if answer is not None:
-            response = Response(answer, media_type=RESPONSE_TYPE)
+        request = Request(scope, receive)
+        try:
+            response = self._answer(request)
+        except LookupError as error:
+            response = PlainTextResponse(str(error.args[0]), 500)
         await response(scope, receive, send)
+
+    def _answer(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response()
+        if request.method != "GET":
+            raise LookupError(f"Invalid request method: {request.method}")
+        wanted = request.query_params.getlist("cert")
+        if not wanted:
+            raise LookupError("Could not get cert hashes")
+        known = {sha1(certificate): certificate for certificate in own_certificates(self._server)}
+        parts: list[tuple[str, bytes]] = []
+        for hash_ in wanted:
+            certificate = known.get(hash_.lower())
+            answer = None if certificate is None else self._server.statuses.own(certificate)
+            if answer is None:
+                raise LookupError(f"Could not find OCSP response for certificate {hash_}")
+            parts.append((RESPONSE_TYPE, answer))
+        boundary = f"jetty{secrets.token_hex(10)}"
+        kind = f'multipart/related; type="{RESPONSE_TYPE}"; boundary={boundary}'
+        return Response(multipart(boundary, parts), headers={"content-type": kind})

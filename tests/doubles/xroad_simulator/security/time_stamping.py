@@ -1,4 +1,4 @@
-"""Time-stamping the message log in batches, at the services that the server was told to use.
+"""Time-stamping the message log, at the services that the server was told to use.
 
 While the configuration approves no service, nothing is stamped and nothing is refused.
 """
@@ -19,7 +19,8 @@ from xroad_simulator.certificates import decode
 from xroad_simulator.clock import now
 from xroad_simulator.global_configuration import ConfigurationError, Parameters
 from xroad_simulator.security.contacts import Contact
-from xroad_simulator.security.message_log import MessageLog
+from xroad_simulator.security.message import Envelope, MessageError, Request, Response
+from xroad_simulator.security.message_log import Batch, MessageLog, Side
 from xroad_simulator.security.records import TimestampingRecord
 from xroad_simulator.time_stamps import TimeStamp, TimeStampError
 
@@ -28,8 +29,29 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 20
-_LIMIT = 10_000
-"""Records in one batch (`timestamp-records-limit`)."""
+
+
+async def log_message(
+    server: SecurityServer,
+    log: MessageLog,
+    side: Side,
+    request: Request,
+    envelope: Envelope,
+    response: Response | None = None,
+) -> None:
+    """Log a request, or the response to it, and wait for its time stamp where the settings ask for that.
+
+    MessageError if it can't be logged or stamped: it must not be sent on.
+    """
+    record = log.write(side, request, response, envelope)
+    if not server.settings.message_log.stamps_at_once:
+        return
+    try:
+        parameters = server.configuration()
+        if parameters.timestamping_services:
+            await asyncio.to_thread(_stamp, server, log, Batch.of([record]), parameters)
+    except (TimeStampError, ConfigurationError) as problem:
+        raise MessageError(f"{side.place}.LoggingFailed.TimestamperFailed", str(problem)) from problem
 
 
 def stamp(server: SecurityServer, log: MessageLog) -> int:
@@ -38,12 +60,15 @@ def stamp(server: SecurityServer, log: MessageLog) -> int:
     TimeStampError if no service gives a time stamp to rely on.
     """
     parameters = server.configuration()
-    if not parameters.timestamping_services:
+    batch = log.unstamped() if parameters.timestamping_services else None
+    if batch is None:
         return 0
-    numbers, manifest = log.unstamped(_LIMIT)
-    if not numbers:
-        return 0
-    digest = hashlib.sha512(manifest).digest()
+    _stamp(server, log, batch, parameters)
+    return len(batch.numbers)
+
+
+def _stamp(server: SecurityServer, log: MessageLog, batch: Batch, parameters: Parameters) -> None:
+    digest = hashlib.sha512(batch.content).digest()
     problem = TimeStampError("Cannot time-stamp messages: no timestamping services configured")
     for record in server.store.all(TimestampingRecord):
         try:
@@ -53,8 +78,8 @@ def stamp(server: SecurityServer, log: MessageLog) -> int:
             problem = error
             continue
         server.stamping.contacts[record.url] = Contact(now())
-        log.stamped(numbers, manifest, record.url, made)
-        return len(numbers)
+        log.stamped(batch, record.url, made)
+        return
     raise problem
 
 

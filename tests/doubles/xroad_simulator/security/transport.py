@@ -7,6 +7,7 @@ import contextlib
 import secrets
 import ssl
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,13 @@ from xroad_simulator.security.records import CertificateRecord, Usage
 from xroad_simulator.security.server import SecurityServer
 from xroad_simulator.software_token import PrivateKey, TokenLoggedOutError
 
+PROXY_VERSION = "x-proxy-version"
+"""The header in which a consumer's server tells its version."""
+
+VERSION = "7.8.0"
+"""The version of X-Road that the simulator is compatible with."""
+
+Address = tuple[str, int]
 _CONNECT_SECONDS = 10
 _MAXIMUM_BYTES = 64 * 1024 * 1024
 
@@ -57,6 +65,23 @@ class Transport:
         """Of the message listener. It has no certificate until one is active."""
         self._outgoing: ssl.SSLContext | None = None
         self._known: tuple[str, bool, tuple[str, ...]] | None = None
+        self._fastest: dict[frozenset[Address], tuple[float, Address]] = {}
+
+    async def connect(self, addresses: Sequence[Address], context: ssl.SSLContext) -> Connection:
+        """Connect to one of a provider's servers; OSError or ssl.SSLError if none answers.
+
+        Of several the one that answers first is used, and used again for a while
+        (`client-fastest-connecting-ssl-uri-cache-period`); while it doesn't answer, any other.
+        """
+        key, moment = frozenset(addresses), time.monotonic()
+        until, fastest = self._fastest.get(key, (0.0, addresses[0]))
+        if len(key) > 1 and moment < until:
+            with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):
+                return await Connection.open([fastest], context)
+        connection = await Connection.open(addresses, context)
+        if len(key) > 1:
+            self._fastest[key] = (moment + self._server.settings.fastest_server_period, connection.address)
+        return connection
 
     @staticmethod
     def _context(protocol: int) -> ssl.SSLContext:
@@ -105,10 +130,12 @@ def servers_with_certificate(parameters: Parameters, certificate: bytes) -> list
     return [server.id for server in parameters.security_servers if server.has(encoded)]
 
 
-def check_peer(server: SecurityServer, certificate: bytes | None, status: bytes | None, side: str) -> list[str]:
+def check_peer(
+    server: SecurityServer, certificate: bytes | None, statuses: Sequence[bytes], side: str
+) -> list[str]:
     """Identifiers of the peer's server; MessageError if the peer's certificate isn't good.
 
-    `status` is the OCSP response that the peer showed; `side` is who is checking: `ClientProxy` or
+    `statuses` are the OCSP responses that the peer showed; `side` is who is checking: `ClientProxy` or
     `ServerProxy`.
     """
     failed = f"Server.{side}.SslAuthenticationFailed"
@@ -118,7 +145,7 @@ def check_peer(server: SecurityServer, certificate: bytes | None, status: bytes 
     if not is_authentication(parsed) or not server.is_issued_by_approved(parsed):
         raise MessageError(failed, "Peer certificate is not issued by an approved CA")
     try:
-        server.require_good(parsed, status)
+        server.require_good(parsed, statuses)
     except OcspError as error:
         raise MessageError(failed, error.detail) from error
     identifiers = servers_with_certificate(server.configuration(), certificate)
@@ -130,33 +157,42 @@ def check_peer(server: SecurityServer, certificate: bytes | None, status: bytes 
 class Connection:
     """One request over one TLS connection, whose peer can be looked at before anything is sent."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, address: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.address = address
+        """Which of the addresses answered."""
         self._reader = reader
         self._writer = writer
 
     @classmethod
-    async def open(cls, addresses: Sequence[tuple[str, int]], context: ssl.SSLContext) -> Connection:
+    async def open(cls, addresses: Sequence[Address], context: ssl.SSLContext) -> Connection:
         """Connect to whichever address answers first; OSError or ssl.SSLError if none does."""
-        attempts = [
-            asyncio.create_task(
-                asyncio.wait_for(
-                    asyncio.open_connection(host, port, ssl=context, server_hostname=""),
-                    _CONNECT_SECONDS,
-                )
-            )
-            for host, port in addresses
-        ]
+        attempts = [asyncio.create_task(cls._attempt(address, context)) for address in addresses]
         problem: BaseException = OSError("no address")
+        first: Connection | None = None
         try:
             for attempt in asyncio.as_completed(attempts):
                 try:
-                    return cls(*await attempt)
+                    first = await attempt
+                    return first
                 except (OSError, ssl.SSLError, TimeoutError) as error:
                     problem = error
         finally:
-            for task in attempts:
-                task.cancel()
+            await cls._drop(attempts, first)
         raise problem
+
+    @classmethod
+    async def _attempt(cls, address: Address, context: ssl.SSLContext) -> Connection:
+        opening = asyncio.open_connection(*address, ssl=context, server_hostname="")
+        return cls(address, *await asyncio.wait_for(opening, _CONNECT_SECONDS))
+
+    @staticmethod
+    async def _drop(attempts: Sequence[asyncio.Task[Connection]], kept: Connection | None) -> None:
+        """Give up what was begun beside the connection that is used."""
+        for attempt in attempts:
+            attempt.cancel()
+        for result in await asyncio.gather(*attempts, return_exceptions=True):
+            if isinstance(result, Connection) and result is not kept:
+                await result.close()
 
     @property
     def peer_certificate(self) -> bytes | None:
@@ -167,21 +203,24 @@ class Connection:
 
     @property
     def peer_address(self) -> str:
-        """Which of the addresses answered."""
+        """The address itself, where a name stands for it."""
         address: str = self._writer.get_extra_info("peername")[0]
         return address
 
-    async def post(self, host: str, content_type: str, body: bytes) -> tuple[int, str, bytes]:
+    async def post(self, request_id: str, content_type: str, body: bytes) -> tuple[int, str, bytes]:
         """Status, content type and body of the answer."""
         http = h11.Connection(h11.CLIENT)
         head = h11.Request(
             method="POST",
             target="/",
             headers=[
-                ("Host", host),
+                ("Host", self.address[0]),
                 ("Content-Type", content_type),
                 ("Content-Length", str(len(body))),
+                ("x-road-request-id", request_id),
                 ("x-road-message-type", "REST"),
+                ("x-hash-algorithm", "SHA-512"),
+                (PROXY_VERSION, VERSION),
                 ("Connection", "close"),
             ],
         )
