@@ -31,9 +31,11 @@ secrets = typer.Typer(help="The operator's secrets: one file each, never shown."
 ceremony = typer.Typer(
     help="The root's ceremony: held without a network, recorded, replayed.", no_args_is_help=True
 )
+message = typer.Typer(help="X-Road's signed documents.", no_args_is_help=True)
 application.add_typer(ceremony, name="ceremony")
 application.add_typer(federation_commands.application, name="federation")
 application.add_typer(ledger, name="ledger")
+application.add_typer(message, name="message")
 application.add_typer(secrets, name="secrets")
 
 
@@ -346,6 +348,35 @@ def ledger_verify(
         if result.breaks or lost:
             raise Failure(f"the ledger {book.path} doesn't hold", next_step=f"less {book.path}")
         report.line(f"{result.entries} entries, every link holds; last digest {result.head}")
+
+
+@message.command("verify")
+def message_verify(
+    file: Annotated[Path, typer.Argument(help="A container (.asice), or a ZIP file of containers.")],
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", help="The root certificate, PEM or DER; CAs below it may be in it as well."),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", help="Take the root of this site, if this machine has it.")
+    ] = None,
+    lab: Lab = None,
+    as_json: Json = False,
+) -> None:
+    """Check who sent a message, to whom and when, with nothing but the root certificate."""
+    from operate.messages import answer
+
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        if root is None and site is not None:
+            root = open_workspace(site, lab).root_certificate
+        elif root is None or site is not None:
+            raise Failure(
+                "say which root is believed: a file, or a site",
+                next_step=f"scripts/smartgouv message verify {file} --root root.crt",
+                code=ExitCode.BAD_INPUT,
+            )
+        answer.tell(answer.verify(file, root), report)
 
 
 @secrets.command("generate")
