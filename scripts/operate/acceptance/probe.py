@@ -3,7 +3,7 @@
 Reads a request as base64 JSON from its only argument and prints the answers as JSON:
 `connect` [[address, port], …] → "open", "refused" or "dropped";
 `tls` [{address, port, name, starttls}, …] → {ok, detail};
-`http` [{url, headers, resolve}, …] → {status, headers, body};
+`http` [{url, headers, resolve, binary}, …] → {status, headers, body}, the body in base64 if it is `binary`;
 `portal` {base, resolve, requests: [{path, fields}]} → [{status, body}].
 """
 
@@ -69,7 +69,7 @@ def fetch(request: dict[str, Any]) -> dict[str, Any]:
     message = urllib.request.Request(request["url"], headers=request.get("headers", {}))  # noqa: S310
     try:
         with opener.open(message, timeout=ANSWER_SECONDS) as answer:
-            return _answer(answer)
+            return _answer(answer, binary=request.get("binary", False))
     except urllib.error.HTTPError as error:
         return _answer(error)
     except (OSError, http.client.HTTPException) as error:
@@ -111,8 +111,9 @@ def _hidden(page: str) -> list[tuple[str, str]]:
     return found
 
 
-def _answer(answer: Any) -> dict[str, Any]:
-    body = answer.read(200_000).decode("utf-8", "replace")
+def _answer(answer: Any, *, binary: bool = False) -> dict[str, Any]:
+    content = answer.read(200_000)
+    body = base64.b64encode(content).decode() if binary else content.decode("utf-8", "replace")
     headers = {name.lower(): value for name, value in answer.headers.items()}
     return {"status": answer.status, "headers": headers, "body": body}
 

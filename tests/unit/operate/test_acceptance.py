@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -13,6 +14,10 @@ from estate import load
 from estate.federation import SubsystemId
 from operate.acceptance import certificates, evidence, exchange, paths, probe
 from operate.acceptance.result import Check
+from operate.messages.answer import Answer
+from operate.messages.verification import Check as Outcome
+from operate.messages.verification import Verdict
+from operate.workspace import Workspace
 
 
 def test_forbidden_paths_are_what_no_flow_opens() -> None:
@@ -135,3 +140,71 @@ def test_a_pair_is_judged_by_the_answer_that_is_due(
     pair = exchange.Pair(consumer, CIVIL, "birth-records", declared)
 
     assert exchange.judged(load("lab"), pair, answer).passed is passes
+
+
+@pytest.fixture
+def given_out(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What servers answer when they are asked for documents, and what they were asked."""
+    given: dict[str, Any] = {"answer": {"status": 200, "headers": {}, "body": "UEs="}, "asked": {}}
+
+    def ask(_: object, questions: dict[str, Any]) -> dict[str, Any]:
+        given["asked"] = {
+            server: [item["url"] for item in asked["http"]] for server, asked in questions.items()
+        }
+        return {server: {"http": [given["answer"]] * len(asked["http"])} for server, asked in questions.items()}
+
+    monkeypatch.setattr(exchange.remote, "ask", ask)
+    return given
+
+
+def documents_of_a_message(tmp_path: Path) -> list[Check]:
+    pair = exchange.Pair(PORTAL, CIVIL, "birth-records", declared=True)
+    return exchange.check_documents(Workspace("lab", tmp_path, "lab"), load("lab"), [(pair, "m 1")])
+
+
+def verdicts(*passed: bool) -> Callable[..., Answer]:
+    """Answers of the verification: a container each, with one check."""
+    found = [Verdict("c.asice", [Outcome("signature", one, "it isn't the signer's")]) for one in passed]
+    return lambda file, _root: Answer(file, found, None)
+
+
+def test_both_servers_are_asked_for_the_documents(
+    given_out: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each in the name of its own client; request and response have to be provable."""
+    monkeypatch.setattr(exchange.documents, "verify", verdicts(True, True))
+
+    checks = documents_of_a_message(tmp_path)
+
+    assert [check.passed for check in checks] == [True, True]
+    assert {server: [url.partition("?")[2] for url in urls] for server, urls in given_out["asked"].items()} == {
+        server: [
+            f"queryId=m+1&xRoadInstance=BJ-LAB&memberClass=GOV&memberCode={code}&subsystemCode={sub}&force="
+        ]
+        for server, code, sub in (
+            ("ss-portal", "DIGITAL", "PORTAL"),
+            ("ss-civil-registry", "CIVILREG", "REGISTRY"),
+        )
+    }
+
+
+@pytest.mark.parametrize("found", [(True,), (True, False), ()])
+def test_a_document_that_proves_nothing_fails(
+    found: tuple[bool, ...], given_out: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does a request without its response."""
+    monkeypatch.setattr(exchange.documents, "verify", verdicts(*found))
+
+    assert not any(check.passed for check in documents_of_a_message(tmp_path))
+    assert given_out["asked"]
+
+
+def test_documents_that_are_refused_or_damaged_fail(given_out: dict[str, Any], tmp_path: Path) -> None:
+    """With what was said of them."""
+    (tmp_path / "root.crt").write_text("no certificate", "ascii")
+    assert "can't be used as the root" in documents_of_a_message(tmp_path)[0].detail
+
+    given_out["answer"] = {"status": 404, "headers": {}, "body": "No signed documents found"}
+    assert [check.detail for check in documents_of_a_message(tmp_path)] == [
+        "status 404, No signed documents found"
+    ] * 2
