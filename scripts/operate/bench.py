@@ -111,6 +111,41 @@ def trust(
         _print(report, figures)
 
 
+@application.command()
+def federation(
+    members: Annotated[int, typer.Option(help="Members, each with a subsystem and two services.")] = 1000,
+    servers: Annotated[int, typer.Option(help="Security servers.")] = 200,
+    rights: Annotated[int, typer.Option(help="Access rights.")] = 20000,
+    as_json: Json = False,
+) -> None:
+    """Plan a simulated federation that exists as declared, with the real engine. No figure of X-Road."""
+    from operate import bench_federation
+
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        sizes = {"a dozen servers": (12, 12, 100), "the large one": (members, servers, rights)}
+        figures = []
+        for name, size in sizes.items():
+            with report.working(name):
+                figures += _of_federation(bench_federation.measure(*size), *size)
+        _print(report, figures)
+
+
+def _of_federation(found: dict[str, Any], members: int, servers: int, rights: int) -> list[Figure]:
+    targets = {12: ("≤ 15", ""), 200: ("≤ 120", "≤ 1")}.get(servers, ("", ""))
+    told = f"{members} members, {servers} servers, {rights} rights"
+    plan, refresh = found["preview"], found["refresh"]
+    return [
+        Figure(told, found["resources"], "resources"),
+        Figure("  plan without changes", plan["seconds"], "s", targets[0]),
+        Figure("  memory of it", plan["bytes"] / 2**30, "GiB", targets[1]),
+        Figure("  requests of it, all servers", plan["requests"], ""),
+        Figure("  refresh: everything looked at", refresh["seconds"], "s", targets[0] if servers == 12 else ""),
+        Figure("  memory of it", refresh["bytes"] / 2**30, "GiB"),
+        Figure("  requests of it, all servers", refresh["requests"], ""),
+    ]
+
+
 def _of_status(found: dict[str, Any]) -> list[Figure]:
     figures = [Figure("openssl ocsp, signing each answer", found["openssl"]["per_second"], "1/s")]
     for name, workers in (("one_worker", 1), ("two_workers", 2)):

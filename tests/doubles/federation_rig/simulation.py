@@ -58,6 +58,12 @@ class Simulation:
         self.timestamping.mkdir(exist_ok=True)
         (self.timestamping / "timestamp1.crt").write_bytes(self.trust.stamp_pem)
 
+    def information_system(self, name: str) -> str:
+        """A new certificate (PEM) of an information system."""
+        folder = self.folder / "information-systems"
+        LocalAuthority(self.folder).issue_tls(folder, name, [])
+        return (folder / f"{name}.crt").read_text(encoding="ascii")
+
     def succeed(self) -> TrustServices:
         """Let another authority issue from now on. What tells of its certificates must still be served."""
         folder = self.folder / "successor"
@@ -66,12 +72,13 @@ class Simulation:
         return TrustServices(authority.certificate, authority.key)
 
     def start(self, name: str) -> None:
-        """Start one server."""
-        state = self.folder / "servers" / name
+        """Start one server. Its settings (`*.ini`) are those of the folder `NAME.d`."""
+        state, settings = self.folder / "servers" / name, self.folder / f"{name}.d"
         state.mkdir(parents=True, exist_ok=True)
+        settings.mkdir(exist_ok=True)
         command = [
             sys.executable, "-m", "xroad_simulator", "central" if name == "central" else "security",
-            "--state", str(state), "--tls", str(self.folder / "tls" / name),
+            "--state", str(state), "--configuration", str(settings), "--tls", str(self.folder / "tls" / name),
             "--listen", self.addresses[name], "--port-offset", str(OFFSET),
             "--account-file", str(self.folder / "accounts"), "--time-scale", str(TIME_SCALE),
         ]  # fmt: skip

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from stacks.federation.arguments import FederationArgs
 
 _ROOT = DOUBLES.parents[1]
 _LAUNCHER = """#!{python}
-import sys
+import os, sys, time
 sys.path[:0] = {path!r}
 import httpx
 from pathlib import Path
@@ -28,10 +29,20 @@ from stacks.providers.xroad.provider import XRoadProvider
 
 send = httpx.AsyncClient.send
 
+writes = 0
+
 async def recorded(self, request, **options):
+    global writes
     with open({requests!r}, "a") as log:
         log.write(f"{{request.method}} {{request.url}}\\n")
-    return await send(self, request, **options)
+    answer = await send(self, request, **options)
+    # A preview changes nothing: a run that is always killed after it would get no further.
+    changing = request.method != "GET" and not request.url.path.endswith("/previews")
+    writes += changing
+    if changing and writes == int(os.environ.get("FREEZE_AFTER", "0")):
+        Path({frozen!r}).write_text(f"{{request.method}} {{request.url}} {{answer.status_code}}")
+        time.sleep(3600)
+    return answer
 
 httpx.AsyncClient.send = recorded
 folder = Path({authority!r})
@@ -76,9 +87,41 @@ class Stack:
         assert process.returncode == 0, errors
         return json.loads(output.strip().splitlines()[-1]) if output.strip() else None
 
+    def kill_after(self, writes: int) -> str | None:
+        """Run an up that is killed when the server has answered its last write, before the answer is known.
+
+        Returns that request with the answer's status; None if the run ended before.
+        """
+        frozen = self.simulation.folder / "frozen"
+        frozen.unlink(missing_ok=True)
+        self.environment["FREEZE_AFTER"] = str(writes)
+        process = self.start("up")
+        try:
+            while not frozen.exists():
+                if process.poll() is not None:
+                    assert process.returncode == 0, process.communicate()[1]
+                    process.communicate()
+                    return None
+                time.sleep(0.02)
+            return frozen.read_text(encoding="utf-8")
+        finally:
+            del self.environment["FREEZE_AFTER"]
+            if process.poll() is None:
+                self.kill(process)
+
+    def forget_interruption(self) -> None:
+        """Drop the lock and pending operations, as `recover` does, but in the files and so in no time."""
+        state = self.folder / "state" / ".pulumi"
+        for lock in (state / "locks").rglob("*.json*"):
+            lock.unlink()
+        file = state / "stacks" / "federation" / "test.json"
+        checkpoint = json.loads(file.read_text(encoding="utf-8"))
+        checkpoint["checkpoint"].get("latest", {}).pop("pending_operations", None)
+        file.write_text(json.dumps(checkpoint), encoding="utf-8")
+
     def kill(self, process: subprocess.Popen[str]) -> None:
         """Kill the engine and everything that it started, as a power cut would."""
-        for group in {process.pid, *_descendants(process.pid)}:
+        for group in {process.pid, *descendants(process.pid)}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(group, signal.SIGKILL)
         process.communicate()
@@ -93,10 +136,13 @@ class Stack:
         return [line for line in self.requests().splitlines() if not line.startswith("GET ")]
 
 
-def _descendants(process: int) -> list[int]:
+def descendants(process: int) -> list[int]:
+    """Processes that a process started, and theirs. Each of its threads has children of its own."""
     found: list[int] = []
-    for child in Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split():
-        found += [int(child), *_descendants(int(child))]
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in task.read_text(encoding="ascii").split():
+                found += [int(child), *descendants(int(child))]
     return found
 
 
@@ -110,6 +156,7 @@ def prepared(simulation: Simulation, engine: Path) -> Stack:
             python=sys.executable,
             path=python_path,
             requests=str(simulation.requests),
+            frozen=str(simulation.folder / "frozen"),
             authority=str(simulation.folder),
         ),
         encoding="utf-8",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import httpx
+
 from stacks.providers.serving import ProviderError, Resource
 from stacks.providers.xroad.authority import CertificateAuthority
 from stacks.providers.xroad.resources.kind import PACKAGE
@@ -18,15 +20,20 @@ class XRoadProvider:
     name = PACKAGE
     version = "0.1.0"
 
-    def __init__(self, authority: CertificateAuthority | None = None) -> None:
-        """`authority` replaces the one that the settings name."""
+    def __init__(
+        self,
+        authority: CertificateAuthority | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`authority` replaces the one that the settings name, `transport` the network to the servers."""
         self._authority = authority
+        self._transport = transport
         self._servers: Servers | None = None
         self._kinds: dict[str, Resource] = {}
 
     async def configure(self, settings: Mapping[str, str]) -> None:
         """Read the settings; connections are made later."""
-        self._servers = Servers(Settings.read(settings), self._authority)
+        self._servers = Servers(Settings.read(settings), self._authority, transport=self._transport)
         self._kinds = {kind.inputs.token(): kind(self._servers) for kind in KINDS}
 
     def resource(self, type_token: str) -> Resource:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -30,13 +31,15 @@ class Servers:
         authority: CertificateAuthority | None = None,
         *,
         patience_seconds: float = 60.0,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """`authority` replaces the one that the settings name.
+        """`authority` replaces the one that the settings name, `transport` the network to the servers.
 
         `patience_seconds` bounds how long a server that is overloaded, starting or away is tried.
         """
         self.settings = settings
         self._patience = patience_seconds
+        self._transport = transport
         self._authority = authority
         self._connections: dict[str, AdminConnection] = {}
         self._memory = Memory()
@@ -100,6 +103,7 @@ class Servers:
                 _reader(server.api_key),
                 self._tls,
                 patience_seconds=self._patience,
+                transport=self._transport,
                 memory=self._memory,
             )
         return self._connections[name]

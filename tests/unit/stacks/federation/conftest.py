@@ -14,8 +14,11 @@ from federation_rig.direct import Direct
 from federation_rig.programs import program
 from federation_rig.simulation import OFFSET, Simulation, running
 from federation_rig.stack import Stack, prepared, variables
+from federation_rig.traffic import sector_system, traffic, until
 from stacks.federation.arguments import FederationArgs
 from stacks.providers.xroad.servers import Servers
+
+PORTAL, REGISTRY = "TEST:GOV:DIGITAL:PORTAL", "TEST:GOV:CIVILREG:REGISTRY"
 
 
 @pytest.fixture
@@ -164,3 +167,61 @@ def declaration(simulation: Simulation) -> FederationArgs:
             ],
         }
     )
+
+
+@pytest.fixture
+def rich(declaration: FederationArgs, simulation: Simulation) -> FederationArgs:
+    """The registry at both servers, with endpoints, groups, and a certificate of the portal."""
+    data = declaration.model_dump(mode="json")
+    portal, civil = data["security_servers"]
+    (client,) = civil["clients"]
+    service = client["services"][0]
+    service |= {"endpoints": ["GET /births/*", "POST /births"], "timeout_seconds": 7}
+    client["services"] = [service, {**service, "code": "deaths", "url": service["url"] + "/x", "endpoints": []}]
+    client["services"][1]["description_url"] = service["url"] + "/x"
+    client["local_groups"] = [{"code": "clerks", "description": "Clerks", "members": [PORTAL]}]
+    rights = [
+        (PORTAL, ["birth-records GET /births/*", "deaths"]),
+        ("TEST:readers", ["birth-records POST /births"]),
+        ("clerks", ["birth-records"]),
+    ]
+    civil["access_rights"] = [
+        {"provider": REGISTRY, "holder": holder, "services": services} for holder, services in rights
+    ]
+    portal["access_rights"] = civil["access_rights"]
+    own = portal["clients"][0]
+    own |= {"certificates": [simulation.information_system("portal")], "connection": "HTTPS"}
+    portal["clients"] = [own, client]
+    portal["signing"] = [{"member": "TEST:GOV:CIVILREG", "name": "Civil Registry"}]
+    data["instance"]["global_groups"] = [
+        {"code": "readers", "description": "Readers", "members": [PORTAL, REGISTRY]}
+    ]
+    return FederationArgs.model_validate(data)
+
+
+@pytest.fixture
+def registry() -> Iterator[str]:
+    """Address of a sector system that answers everything."""
+    with sector_system() as address:
+        yield address
+
+
+@pytest.fixture
+def reachable(declaration: FederationArgs, registry: str) -> FederationArgs:
+    """What is declared, with a registry that answers and a portal that needs no TLS."""
+    portal, civil = declaration.security_servers
+    (caller,), (provider,) = portal.clients, civil.clients
+    (service,) = provider.services
+    portal = portal.model_copy(update={"clients": (caller.model_copy(update={"connection": "HTTP"}),)})
+    service = service.model_copy(update={"url": registry, "description_url": registry})
+    civil = civil.model_copy(update={"clients": (provider.model_copy(update={"services": (service,)}),)})
+    return declaration.model_copy(update={"security_servers": (portal, civil)})
+
+
+@pytest.fixture
+def working(simulation: Simulation, stack: Stack, reachable: FederationArgs) -> FederationArgs:
+    """A federation in which messages pass, with what it declares."""
+    stack.declare(reachable)
+    stack.run("up")
+    until(lambda: not traffic(simulation).send())
+    return reachable

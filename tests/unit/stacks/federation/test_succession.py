@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
-import httpx
 import pytest
 
-from federation_rig.simulation import OFFSET, Simulation
+from federation_rig.simulation import Simulation
 from federation_rig.stack import Stack
+from federation_rig.traffic import messages, traffic, until
 from federation_rig.trust_services import TrustServices, serving
 from stacks.federation.arguments import FederationArgs
 from stacks.providers.xroad.renewal import RENEW_VARIABLE
@@ -24,95 +18,6 @@ pytestmark = pytest.mark.engine
 
 SERVERS = ("ss-portal", "ss-civil")
 FORMER, SUCCESSOR = "Test Trust Services CA", "Test Trust Services CA G2"
-ADDRESS = "/r1/TEST/GOV/CIVILREG/REGISTRY/birth-records/1"
-
-
-@dataclass
-class Traffic:
-    """Messages of the portal to the civil registry, one after the other for as long as a test wants."""
-
-    url: str
-    passed: int = 0
-    lost: list[str] = field(default_factory=list)
-
-    def send(self) -> str:
-        """Send one message; why it was lost, empty if it wasn't."""
-        try:
-            answer = httpx.get(
-                self.url, headers={"X-Road-Client": "TEST/GOV/DIGITAL/PORTAL"}, timeout=30, trust_env=False
-            )
-        except httpx.HTTPError as error:
-            return repr(error)
-        return "" if answer.status_code == 200 else answer.text
-
-    def keep_sending(self, ended: threading.Event) -> None:
-        """Send until the end."""
-        while not ended.wait(0.02):
-            if problem := self.send():
-                self.lost.append(problem)
-            else:
-                self.passed += 1
-
-
-class _Registry(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the base's name
-        """Keep quiet."""
-
-
-@pytest.fixture
-def registry() -> Iterator[str]:
-    """Address of a sector system that answers everything."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Registry)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def working(simulation: Simulation, stack: Stack, declaration: FederationArgs, registry: str) -> FederationArgs:
-    """A federation in which messages pass, with what it declares."""
-    portal, civil = declaration.security_servers
-    (caller,), (provider,) = portal.clients, civil.clients
-    (service,) = provider.services
-    portal = portal.model_copy(update={"clients": (caller.model_copy(update={"connection": "HTTP"}),)})
-    service = service.model_copy(update={"url": registry, "description_url": registry})
-    civil = civil.model_copy(update={"clients": (provider.model_copy(update={"services": (service,)}),)})
-    args = declaration.model_copy(update={"security_servers": (portal, civil)})
-    stack.declare(args)
-    stack.run("up")
-    until(lambda: not traffic(simulation).send())
-    return args
-
-
-def traffic(simulation: Simulation) -> Traffic:
-    return Traffic(f"http://{simulation.addresses['ss-portal']}:{8080 + OFFSET}{ADDRESS}")
-
-
-def until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
-@contextmanager
-def messages(simulation: Simulation) -> Iterator[Traffic]:
-    """Messages all the while."""
-    flowing, ended = traffic(simulation), threading.Event()
-    sender = threading.Thread(target=flowing.keep_sending, args=(ended,))
-    sender.start()
-    try:
-        yield flowing
-    finally:
-        ended.set()
-        sender.join()
 
 
 def succeeded(args: FederationArgs, trust: TrustServices) -> FederationArgs:
@@ -174,7 +79,7 @@ def test_no_message_is_lost_while_an_authority_is_succeeded(
         assert stack.writes() == []
         assert (planned["update"], planned["create"], planned["delete"]) == (2, 1, 1)
 
-        with messages(simulation) as flowing:
+        with messages(traffic(simulation)) as flowing:
             stack.run("up")
             time.sleep(3)
 
@@ -193,7 +98,7 @@ def test_a_succession_that_is_killed_again_and_again_is_finished(
     with serving(simulation.succeed()) as trust:
         stack.declare(succeeded(working, trust))
         killed = 0
-        with messages(simulation) as flowing:
+        with messages(traffic(simulation)) as flowing:
             while interrupted(stack):
                 killed += 1
                 stack.run("recover")
@@ -223,7 +128,7 @@ def test_a_compromised_authority_is_replaced_without_its_help(
     simulation.trust.away.add("/")
     with serving(simulation.succeed()) as trust:
         stack.declare(succeeded(working, trust))
-        with messages(simulation) as flowing:
+        with messages(traffic(simulation)) as flowing:
             stack.run("up")
         require_replaced(simulation, SUCCESSOR)
         assert flowing.lost == []
@@ -256,7 +161,7 @@ def test_a_demanded_renewal_is_of_all_certificates_and_ends(
     time.sleep(1)
     demanded = datetime.now(UTC).timestamp() - 60
     stack.environment[RENEW_VARIABLE] = datetime.fromtimestamp(demanded, UTC).isoformat(timespec="seconds")
-    with messages(simulation) as flowing:
+    with messages(traffic(simulation)) as flowing:
         assert stack.run("up")["update"] == 2
     require_replaced(simulation, FORMER)
     after = [held_serials(simulation, name) for name in SERVERS]
