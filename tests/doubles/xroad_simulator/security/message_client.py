@@ -100,7 +100,7 @@ async def send(server: SecurityServer, transport: Transport, request: Request) -
     envelope, log = replace(envelope, statuses=tuple(shown)), MessageLog(server)
     await log_message(server, log, Side.CONSUMER, request, envelope)
     status, answer_type, answer = await _exchange(server, transport, context, addresses, request, envelope)
-    sealed = _open(server, request, status, answer_type, answer)
+    sealed = open_answer(server, request, status, answer_type, answer)
     response = Response.parse(sealed.head, sealed.body)
     await log_message(server, log, Side.CONSUMER, request, sealed, response)
     return response
@@ -196,7 +196,9 @@ def _check_provider(parameters: Parameters, provider: ClientId, peers: list[str]
         )
 
 
-def _open(server: SecurityServer, request: Request, status: int, content_type: str, answer: bytes) -> Envelope:
+def open_answer(
+    server: SecurityServer, request: Request, status: int, content_type: str, answer: bytes
+) -> Envelope:
     """The provider's message, its signature checked; MessageError if it is a fault or is wrong."""
     if content_type.startswith("text/xml"):
         try:
