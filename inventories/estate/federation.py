@@ -196,6 +196,8 @@ class Federation(Model):
     configuration_parts: ConfigurationParts = ConfigurationParts()
     approvals: Approvals | None = None
     """Who has to agree to a change of access rights; without it the review of the repository is enough."""
+    intermediates: tuple[Certificate, ...] = ()
+    """Authorities (PEM) between the trust services CA and X-Road certificates; none if it issues them."""
     configuration_interval: Seconds = 60
     """How often the global configuration is generated and fetched (X-Road: 60 s)."""
     configuration_lifetime: Seconds = 600

@@ -111,6 +111,7 @@ def _instance(estate: Estate) -> dict[str, Any]:
         "certification": {
             "name": estate.trust.trust_services.name,
             "ocsp_responders": ocsp_responders(estate),
+            "intermediates": list(model.intermediates),
         },
         "timestamping": timestamping(estate),
         "global_groups": [_group(estate, group) for group in model.global_groups],

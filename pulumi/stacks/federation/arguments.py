@@ -47,6 +47,8 @@ class CertificationArgs(Args):
     profile: str = BASIC_PROFILE
     ocsp_responders: tuple[str, ...] = ()
     """Addresses. The responders answer with certificates of the authority itself, so none is registered."""
+    intermediates: tuple[str, ...] = ()
+    """Authorities below it (PEM) that issue the certificates."""
 
 
 class TimestampingArgs(Args):

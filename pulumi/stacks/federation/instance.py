@@ -57,6 +57,7 @@ class Instance(pulumi.ComponentResource):
                 name=args.certification.name,
                 profile=args.certification.profile,
                 ocsp_responders=args.certification.ocsp_responders,
+                intermediates=args.certification.intermediates,
             ),
             self._after(self.central),
         )

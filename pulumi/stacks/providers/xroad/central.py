@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any, Literal
 
 from stacks.providers.xroad.answers import Answer, Version
+from stacks.providers.xroad.errors import ApiError
 from stacks.providers.xroad.identifiers import MemberId, ServerId, SubsystemId
 from stacks.providers.xroad.transport import AdminConnection
 
@@ -422,8 +423,13 @@ class CentralServerApi:
         await self.connection.send("DELETE", f"/certification-services/{service}")
 
     async def intermediate_cas(self, service: int) -> list[IntermediateCa]:
-        """CAs below a certification service."""
-        answer = await self.connection.get(f"/certification-services/{service}/intermediate-cas")
+        """CAs below a certification service; none if there is no such service."""
+        try:
+            answer = await self.connection.get(f"/certification-services/{service}/intermediate-cas")
+        except ApiError as error:
+            if error.status == 404:
+                return []
+            raise
         return [IntermediateCa.model_validate(item) for item in answer]
 
     async def add_intermediate_ca(self, service: int, certificate: bytes) -> IntermediateCa:

@@ -35,6 +35,10 @@ class CertificationServiceInputs(Inputs):
     """PEM. The provider fills it in; empty if the authority couldn't be asked: then nothing changes."""
     ocsp_responders: tuple[str, ...] = ()
     """Addresses. No certificates: X-Road accepts answers of whom the authority itself certified to answer."""
+    intermediates: tuple[str, ...] = ()
+    """Authorities between this one and the certificates that it stands for (PEM), with the same responders."""
+    alone: bool = True
+    """False is only found, never declared: the same certificate is approved twice."""
 
 
 class CertificationServiceKind(Kind[CertificationServiceInputs]):
@@ -82,8 +86,12 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
     async def find(self, wish: CertificationServiceInputs) -> Found[CertificationServiceInputs] | None:
         """Look for a service with the authority's certificate."""
         digest = fingerprint(await self._certificate(wish))
-        item = await self._service(digest)
-        return await self._found(wish, item, digest) if item else None
+        same = await self._services(digest)
+        if not same:
+            return None
+        found = await self._found(wish, same[0], digest)
+        inputs = found.inputs.model_copy(update={"alone": len(same) == 1})
+        return Found(inputs, found.facts)
 
     async def existing(self, servers: list[str]) -> list[Found[CertificationServiceInputs]]:
         """By the authority's name, with its certificate if it is the present one's: the API tells digests."""
@@ -104,7 +112,11 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
         central = self.servers.central
         service = await central.certification_service(item.id)
         responders = await central.ocsp_responders(item.id)
+        intermediates = {_plain(ca.ca_certificate.hash) for ca in await central.intermediate_cas(item.id)}
+        declared = {fingerprint(pem.encode()): pem for pem in wish.intermediates}
+        known = [pem for digest, pem in declared.items() if digest in intermediates]
         found = CertificationServiceInputs(
+            intermediates=(*known, *sorted(intermediates - declared.keys())),
             name=wish.name,
             profile=service.certificate_profile_info,
             tls_only=service.tls_auth,
@@ -122,6 +134,7 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
         )
         for url in wish.ocsp_responders:
             await self.servers.central.add_ocsp_responder(service.id, url, None)
+        await self._set_intermediates(wish, service.id)
 
     async def change(self, wish: CertificationServiceInputs, found: Found[CertificationServiceInputs]) -> None:
         """Change settings and responders."""
@@ -139,22 +152,28 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
         for url, identifier in present.items():
             if url not in wish.ocsp_responders:
                 await central.delete_ocsp_responder(identifier)
+        await self._set_intermediates(wish, service)
+        for twin in await self._services(str(found.facts["certificate_hash"])):
+            if twin.id != service:
+                await central.delete_certification_service(twin.id)
 
     async def remove(self, wish: CertificationServiceInputs, state: Properties) -> None:
         """Withdraw the approval, unless a security server still uses one of the authority's certificates."""
-        item = await self._service(str(state.get("certificate_hash")))
-        if item is None:
+        same = await self._services(str(state.get("certificate_hash")))
+        if not same:
             return
+        item = same[0]
         if users := await self._users(item.name):
             raise ProviderError(
                 f"the approval of '{item.name}' can't be withdrawn: {', '.join(users)} would be cut off; "
                 "next: preview, which says what keeps their certificates from being replaced, then apply again"
             )
-        try:
-            await self.servers.central.delete_certification_service(item.id)
-        except ApiError as error:
-            if not gone(error):
-                raise
+        for item in same:
+            try:
+                await self.servers.central.delete_certification_service(item.id)
+            except ApiError as error:
+                if not gone(error):
+                    raise
 
     async def _users(self, authority: str) -> list[str]:
         """Hosts that use certificates of an authority. One that can't be reached orders anew when it can."""
@@ -181,15 +200,39 @@ class CertificationServiceKind(Kind[CertificationServiceInputs]):
             raise ProviderError("the trust-services authority shows no certificate")
         return certificates[0]
 
-    async def _service(self, digest: str) -> CertificationServiceSummary | None:
-        for item in await self.servers.central.certification_services():
-            if await self._digest(item) == digest:
-                return item
-        return None
+    async def _set_intermediates(self, wish: CertificationServiceInputs, service: int) -> None:
+        """Name those that are declared, with the service's responders, and no others."""
+        central = self.servers.central
+        present = {
+            _plain(item.ca_certificate.hash): item.id for item in await central.intermediate_cas(service)
+        }
+        declared = {fingerprint(pem.encode()): pem for pem in wish.intermediates}
+        for digest, pem in declared.items():
+            authority = present.get(digest)
+            if authority is None:
+                authority = (await central.add_intermediate_ca(service, pem.encode())).id
+            answering = {item.url: item.id for item in await central.intermediate_responders(authority)}
+            for url in wish.ocsp_responders:
+                if url not in answering:
+                    await central.add_intermediate_responder(authority, url)
+            for url, responder in answering.items():
+                if url not in wish.ocsp_responders:
+                    await central.delete_intermediate_responder(authority, responder)
+        for digest, authority in present.items():
+            if digest not in declared:
+                await central.delete_intermediate_ca(authority)
+
+    async def _services(self, digest: str) -> list[CertificationServiceSummary]:
+        """Every service with this certificate: the API takes one twice."""
+        listed = await self.servers.central.certification_services()
+        return [item for item in listed if await self._digest(item) == digest]
 
     async def _digest(self, item: CertificationServiceSummary) -> str:
-        details = await self.servers.central.certification_service_certificate(item.id)
-        return details.hash.replace(":", "").upper()
+        return _plain((await self.servers.central.certification_service_certificate(item.id)).hash)
+
+
+def _plain(digest: str) -> str:
+    return digest.replace(":", "").upper()
 
 
 def fingerprint(certificate: bytes) -> str:

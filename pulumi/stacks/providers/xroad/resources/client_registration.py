@@ -128,6 +128,8 @@ class ClientRegistrationKind(Kind[ClientRegistrationInputs]):
         offers here stays until every server has fetched the configuration without it.
         """
         if await self._is_registered_elsewhere(wish):
+            # All must know the other server before they are told to forget this one.
+            await distributed(self.servers)
             await self._end_centrally(wish)
             await distributed(self.servers)
             return
