@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Protocol
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
 
-from xroad_simulator import authentication, errors, limits
+from xroad_simulator import VERSION, authentication, errors, limits
 from xroad_simulator import faults as faults_on_purpose
 from xroad_simulator.authentication import Gate
 from xroad_simulator.faults import FaultMiddleware, Faults, Requests
@@ -35,6 +37,21 @@ class AdminServer(Protocol):
         """Requests so far."""
 
 
+DESCRIPTION = APIRouter()
+"""The operation that both servers have besides their own."""
+
+
+@DESCRIPTION.get("/openapi.yaml", dependencies=[authentication.allow()])
+def describe(request: Request) -> Response:
+    """The simulator's own description of its operations: X-Road's isn't part of this repository.
+
+    It is JSON, which every reader of YAML takes.
+    """
+    app: FastAPI = request.app
+    description = get_openapi(title="X-Road simulator", version=VERSION, routes=app.routes)
+    return Response(json.dumps(description), media_type="application/x-yaml")
+
+
 def application(server: AdminServer, name: str, operations: Sequence[APIRouter]) -> FastAPI:
     """The admin API of a server with these operations.
 
@@ -56,6 +73,7 @@ def application(server: AdminServer, name: str, operations: Sequence[APIRouter])
     app.include_router(authentication.api_keys)
     for routes in operations:
         app.include_router(routes, prefix="/api/v1")
+    app.include_router(DESCRIPTION, prefix="/api/v1")
 
     @app.get("/", include_in_schema=False)
     def root() -> dict[str, str]:

@@ -201,6 +201,10 @@ class Gate:
         """Log out."""
         self._sessions.pop(session, None)
 
+    def close_sessions(self) -> None:
+        """Log everybody out."""
+        self._sessions.clear()
+
     def caller(self, request: Request) -> Principal:
         """Who a regular request is from: 401 if unknown, 403 from a refused address."""
         if request.client is None or not _is_among(request.client.host, self._regular_whitelist):

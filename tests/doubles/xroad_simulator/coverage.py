@@ -17,6 +17,7 @@ import yaml
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
+from xroad_simulator.admin_api import DESCRIPTION
 from xroad_simulator.central import application as central
 from xroad_simulator.security import application as security
 
@@ -26,7 +27,10 @@ DEFINITIONS = {
     "central": "central-server/openapi-model/src/main/resources/openapi-definition.yaml",
     "security": "security-server/openapi-model/src/main/resources/META-INF/openapi-definition.yaml",
 }
-ROUTERS: dict[str, Sequence[APIRouter]] = {"central": central.OPERATIONS, "security": security.OPERATIONS}
+ROUTERS: dict[str, Sequence[APIRouter]] = {
+    "central": (*central.OPERATIONS, DESCRIPTION),
+    "security": (*security.OPERATIONS, DESCRIPTION),
+}
 
 _ONE_INSTANCE = "one instance: nothing federates"
 _NO_ACME = "certificates are ordered from the trust services' own API, not by ACME"

@@ -152,6 +152,7 @@ class TlsFiles:
 
     def __init__(self, directory: Path, name: str, addresses: Sequence[str]) -> None:
         """Read the files; they are made self-signed where they are missing."""
+        self.name = name
         self._certificate, self._key = directory / f"{name}.crt", directory / f"{name}.key"
         self._next_certificate, self._next_key = directory / f"{name}.crt.new", directory / f"{name}.key.new"
         self._addresses = addresses

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+from collections.abc import Callable
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from xroad_simulator.certificates import CertificateError, parse_certificate
-from xroad_simulator.errors import bad_request, conflict
+from xroad_simulator.errors import ApiError, bad_request
 from xroad_simulator.listeners import TlsFiles
 
 
@@ -36,10 +37,16 @@ def request(files: TlsFiles, name: str) -> bytes:
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
-def take(files: TlsFiles, content: bytes) -> x509.Certificate:
-    """Use another certificate of the same key.
+def take(
+    files: TlsFiles,
+    content: bytes,
+    *,
+    other_key: Callable[[str], ApiError] = bad_request,
+    known: Callable[[str], ApiError] = bad_request,
+) -> x509.Certificate:
+    """Use another certificate of the same key; ApiError if it isn't one, of another key, or in use already.
 
-    400 if it isn't a certificate or of another key, 409 if it is in use already.
+    The two servers of X-Road answer the last two with different statuses.
     """
     try:
         imported = parse_certificate(content)
@@ -47,9 +54,9 @@ def take(files: TlsFiles, content: bytes) -> x509.Certificate:
         raise bad_request("invalid_certificate") from None
     current = certificate(files)
     if _public(imported) != _public(current):
-        raise bad_request("key_not_found")
+        raise other_key("key_not_found")
     if imported == current:
-        raise conflict("certificate_already_exists")
+        raise known("certificate_already_exists")
     files.replace(imported.public_bytes(Encoding.PEM), files.key())
     return imported
 

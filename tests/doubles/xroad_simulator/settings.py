@@ -109,6 +109,7 @@ class Common(BaseModel):
     requests_per_minute: int = 600
     body_bytes: int = 50 * 1024
     upload_bytes: int = 10 * 1024**2
+    enforce_pin_policy: bool = False
     backup_encryption: bool = False
     backup_encryption_keys: tuple[str, ...] = ()
     """Key ids of further recipients of encrypted backups; their keys must be in the server's key ring."""
@@ -127,6 +128,7 @@ class Common(BaseModel):
             "requests_per_minute": int(ini.number(admin, "rate-limit-requests-per-minute", 600)),
             "body_bytes": ini.size(admin, "request-sizelimit-regular", "50KB"),
             "upload_bytes": ini.size(admin, "request-sizelimit-binary-upload", "10MB"),
+            "enforce_pin_policy": ini.switch("signer", "enforce-token-pin-policy", False),
             "backup_encryption": ini.switch(backups, "backup-encryption-enabled", False),
             "backup_encryption_keys": tuple(
                 ini.text(backups, "backup-encryption-keyids", "").replace(",", " ").split()
@@ -205,7 +207,6 @@ class SecuritySettings(Common):
     authentication_key_algorithm: KeyAlgorithm = KeyAlgorithm.RSA
     signing_key_algorithm: KeyAlgorithm = KeyAlgorithm.RSA
     activate_authentication_certificate: bool = False
-    enforce_pin_policy: bool = False
     allow_request_for_key_with_certificate: bool = False
 
     @classmethod
@@ -242,5 +243,4 @@ class SecuritySettings(Common):
             allow_request_for_key_with_certificate=ini.switch(
                 admin, "allow-csr-for-key-with-certificate", False
             ),
-            enforce_pin_policy=ini.switch("signer", "enforce-token-pin-policy", False),
         )

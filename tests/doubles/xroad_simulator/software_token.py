@@ -162,7 +162,7 @@ class SoftwareToken:
         return self.tries_left == 0
 
     def initialize(self, pin: str) -> None:
-        """Make the token with this PIN. The caller holds the transaction."""
+        """Make the token with this PIN."""
         salt = secrets.token_bytes(16)
         wrapped = _wrap(_secret_of_pin(pin, salt), secrets.token_bytes(32))
         record = TokenRecord(salt=base64.b64encode(salt).decode(), wrapped_secret=wrapped)
@@ -185,6 +185,11 @@ class SoftwareToken:
     def log_in(self, pin: str) -> None:
         """Make the keys usable. Raises TokenNotInitializedError, WrongPinError or TokenLockedError."""
         self._secret = self._opened(pin)
+
+    def restart(self) -> None:
+        """Start afresh, as with a restart of the signer: logged out, with all tries left."""
+        self._secret = None
+        self._failures = 0
 
     def log_out(self) -> None:
         """Forget the secret."""

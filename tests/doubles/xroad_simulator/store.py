@@ -5,6 +5,7 @@ A change is whole or absent after kill -9: SQLite's write-ahead log decides, not
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -110,6 +111,22 @@ class Store:
         """Remove a record, if it is there."""
         with self.transaction() as connection:
             connection.execute("DELETE FROM record WHERE kind = ? AND key = ?", (record.KIND, record.key))
+
+    def dump(self) -> bytes:
+        """Everything that is kept, for a backup."""
+        with self._lock:
+            records = self._connection.execute("SELECT kind, key, body FROM record").fetchall()
+            sequences = self._connection.execute("SELECT name, value FROM sequence").fetchall()
+        return json.dumps({"record": records, "sequence": sequences}).encode()
+
+    def load(self, dump: bytes) -> None:
+        """Replace everything that is kept by what a backup holds; ValueError if it isn't one."""
+        content = json.loads(dump)
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM record")
+            connection.execute("DELETE FROM sequence")
+            connection.executemany("INSERT INTO record (kind, key, body) VALUES (?, ?, ?)", content["record"])
+            connection.executemany("INSERT INTO sequence (name, value) VALUES (?, ?)", content["sequence"])
 
     def next_number(self, name: str) -> int:
         """The next number of a sequence, from 1. Numbers aren't used twice."""

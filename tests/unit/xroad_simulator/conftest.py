@@ -294,11 +294,12 @@ def wait_for(predicate: Callable[[], T], seconds: float = DEADLINE_SECONDS) -> T
         time.sleep(0.1)
 
 
-SYSTEM, SECURITY, REGISTRATION, SERVICE = (
+SYSTEM, SECURITY, REGISTRATION, SERVICE, OBSERVER = (
     "XROAD_SYSTEM_ADMINISTRATOR",
     "XROAD_SECURITY_OFFICER",
     "XROAD_REGISTRATION_OFFICER",
     "XROAD_SERVICE_ADMINISTRATOR",
+    "XROAD_SECURITYSERVER_OBSERVER",
 )
 
 
@@ -687,3 +688,13 @@ def federation(tmp_path_factory: pytest.TempPathFactory, registry: str) -> Itera
     finally:
         for server in made.servers:
             server.kill()
+
+
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a central server in this process that works; `single.reopen` takes a copy of it."""
+    from tests.unit.xroad_simulator import single
+
+    folder = tmp_path_factory.mktemp("furnished") / "central"
+    single.furnish(single.central(folder), Authority("CA"))
+    return folder

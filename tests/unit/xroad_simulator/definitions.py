@@ -44,11 +44,26 @@ The first five are TODOs of X-Road's own `setup.hurl`, the others are read in it
 """
 
 UNDOCUMENTED_STATUSES = {
-    ("security", "PUT", "/clients/{id}/register", 409),
-    ("security", "PUT", "/tokens/{id}/login", 409),
-    ("security", "PUT", "/tokens/{id}/logout", 409),
+    ("central", "POST", "/initialization", 409),
+    *(
+        ("security", method, path, 409)
+        for method, path in (
+            ("PUT", "/clients/{id}/register"),
+            ("DELETE", "/clients/{id}"),
+            ("PUT", "/clients/{id}/make-owner"),
+            ("PUT", "/clients/{id}/disable"),
+            ("PUT", "/clients/{id}/enable"),
+            ("PUT", "/clients/{id}/rename"),
+            ("POST", "/keys/{id}/csrs"),
+            ("PUT", "/system/maintenance-mode/enable"),
+            ("PUT", "/system/maintenance-mode/disable"),
+            ("PUT", "/system/server-address"),
+            ("PUT", "/tokens/{id}/login"),
+            ("PUT", "/tokens/{id}/logout"),
+        )
+    ),
 }
-"""Refusals of X-Road (`action_not_possible`) that its definition doesn't list."""
+"""Refusals of X-Road (`ConflictException`) that its definition doesn't list."""
 
 LIMITS = frozenset({413, 429})
 """Statuses of X-Road's filters, which no definition lists."""

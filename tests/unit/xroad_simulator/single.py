@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -41,11 +42,12 @@ UNLIMITED: dict[str, Any] = {"requests_per_second": 0, "requests_per_minute": 0}
 OFFICERS = (SYSTEM, SECURITY, REGISTRATION)
 
 
-def _accounts(folder: Path) -> Path:
+def accounts(folder: Path) -> Path:
+    """A file with the one account of these tests."""
     folder.mkdir(parents=True, exist_ok=True)
-    accounts = folder / "accounts"
-    accounts.write_text(":".join(ACCOUNT) + "\n")
-    return accounts
+    file = folder / "accounts"
+    file.write_text(":".join(ACCOUNT) + "\n")
+    return file
 
 
 class _InProcess(httpx.BaseTransport):
@@ -96,7 +98,7 @@ def central(folder: Path, **settings: Any) -> Single:
     given: dict[str, Any] = {
         "state": folder,
         "tls": folder / "ssl",
-        "accounts": _accounts(folder),
+        "accounts": accounts(folder),
         "internal_key_algorithm": KeyAlgorithm.EC,
         "external_key_algorithm": KeyAlgorithm.EC,
         **UNLIMITED,
@@ -138,6 +140,14 @@ def furnish(single: Single, authority: Authority) -> Api:
     return api
 
 
+def reopen(furnished: Path, folder: Path, **settings: Any) -> Single:
+    """A copy of a furnished central server, with its token logged in."""
+    shutil.copytree(furnished, folder, ignore=shutil.ignore_patterns("S.*"))
+    made = central(folder, **settings)
+    made.server.token.log_in(PIN)
+    return made
+
+
 def configured(center: CentralServer) -> Parameters:
     """What the central server's configuration holds now."""
     return configuration.parameters(center)
@@ -148,7 +158,7 @@ def security(folder: Path, center: CentralServer, **settings: Any) -> Single:
     given: dict[str, Any] = {
         "state": folder,
         "tls": folder / "ssl",
-        "accounts": _accounts(folder),
+        "accounts": accounts(folder),
         "authentication_key_algorithm": KeyAlgorithm.EC,
         "signing_key_algorithm": KeyAlgorithm.EC,
         **UNLIMITED,
@@ -174,3 +184,20 @@ def hear(server: SecurityServer, center: CentralServer) -> None:
         url="http://central.example.test/internalconf",
     )
     server.take(record, parameters)
+
+
+def initialize(single: Single, owner: str, code: str) -> None:
+    """Give a security server an owner of class GOV and a code, and log its token in."""
+    api = single.api()
+    api.ask(
+        "POST",
+        "/initialization",
+        json={
+            "owner_member_class": "GOV",
+            "owner_member_code": owner,
+            "security_server_code": code,
+            "software_token_pin": PIN,
+            "ignore_warnings": False,
+        },
+    )
+    api.ask("PUT", "/tokens/0/login", json={"password": PIN})

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.unit.xroad_simulator import single
-from tests.unit.xroad_simulator.conftest import SYSTEM, Authority
+from tests.unit.xroad_simulator.conftest import SYSTEM
 
 from xroad_simulator import faults
 from xroad_simulator.admin_api import fault_listeners
@@ -19,11 +19,9 @@ GROUP = {"code": "all", "description": "All"}
 
 
 @pytest.fixture(scope="module")
-def center(tmp_path_factory: pytest.TempPathFactory) -> single.Single:
+def center(tmp_path_factory: pytest.TempPathFactory, furnished: Path) -> single.Single:
     """A central server that works."""
-    made = single.central(tmp_path_factory.mktemp("central"))
-    single.furnish(made, Authority("CA"))
-    return made
+    return single.reopen(furnished, tmp_path_factory.mktemp("faults") / "central")
 
 
 def test_an_answer_comes_for_so_many_requests_and_nothing_is_done(center: single.Single) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
 from tests.unit.xroad_simulator import single
-from tests.unit.xroad_simulator.conftest import REGISTRATION, SECURITY, SERVICE, SYSTEM, Authority
+from tests.unit.xroad_simulator.conftest import REGISTRATION, SECURITY, SERVICE, SYSTEM
 
 from xroad_simulator import coverage
 from xroad_simulator.central.permissions import ROLES as CENTRAL
@@ -27,11 +28,10 @@ OPEN = {
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, single.Single]:
+def servers(tmp_path_factory: pytest.TempPathFactory, furnished: Path) -> dict[str, single.Single]:
     """A central server that works, and a security server that has heard of it."""
     folder = tmp_path_factory.mktemp("servers")
-    center = single.central(folder / "central")
-    single.furnish(center, Authority("CA"))
+    center = single.reopen(furnished, folder / "central")
     return {"central": center, "security": single.security(folder / "security", center.server)}
 
 

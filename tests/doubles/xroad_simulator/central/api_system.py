@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from xroad_simulator import VERSION
+from xroad_simulator import VERSION, pin_policy
 from xroad_simulator.authentication import allow
 from xroad_simulator.central import configuration, views
 from xroad_simulator.central.permissions import Permission
@@ -18,7 +18,9 @@ from xroad_simulator.central.records import (
 )
 from xroad_simulator.central.server import Central, CentralServer
 from xroad_simulator.clock import now
-from xroad_simulator.errors import bad_request, conflict, not_found
+from xroad_simulator.errors import bad_request, conflict, internal_error, not_found
+from xroad_simulator.faults import StepFailedError
+from xroad_simulator.key_ring import KeyRingError
 from xroad_simulator.software_token import (
     TOKEN_ID,
     TokenLockedError,
@@ -73,27 +75,38 @@ def initialization_status(server: Central) -> dict[str, Any]:
 # The definition says 201; X-Road answers 200 (TODO in its own setup.hurl).
 @routes.post("/initialization", dependencies=[allow(Permission.INIT_CONFIG)])
 def initialize(server: Central, body: InitialServerConf) -> Response:
-    """Set the parts that are missing; 409 if none is."""
+    """Set the parts that are missing; 409 if none is.
+
+    As in X-Road the token and the OpenPGP key aren't part of the transaction that holds the rest: if one of
+    them fails the rest is undone, but a token that was made stays (`InitializationServiceImpl.java`).
+    Tests may let `initialization.token` or `initialization.gpg` fail.
+    """
+    identity = server.identity
+    missing = {
+        "instance_identifier": identity.instance is None,
+        "central_server_address": identity.address is None,
+        "software_token_pin": not server.token.is_initialized,
+    }
+    if not any(missing.values()):
+        raise conflict("init_already_initialized")
+    absent = [name for name, is_missing in missing.items() if is_missing and not getattr(body, name)]
+    if absent:
+        raise bad_request("init_invalid_params", *absent)
+    instance = identity.instance or body.instance_identifier
+    if missing["software_token_pin"]:
+        pin_policy.require(server.settings, body.software_token_pin, "token_invalid_characters")
+        try:
+            server.faults.step("initialization.token")
+        except StepFailedError:
+            raise conflict("init_software_token_failed") from None
+        server.token.initialize(body.software_token_pin)
+    try:
+        server.faults.step("initialization.gpg")
+        server.key_ring.generate(instance)
+    except (StepFailedError, KeyRingError) as error:
+        raise internal_error("gpg_key_generation_failed", str(error)) from None
     with server.store.transaction():
-        identity = server.identity
-        missing = {
-            "instance_identifier": identity.instance is None,
-            "central_server_address": identity.address is None,
-            "software_token_pin": not server.token.is_initialized,
-        }
-        if not any(missing.values()):
-            raise conflict("init_already_initialized")
-        absent = [name for name, is_missing in missing.items() if is_missing and not getattr(body, name)]
-        if absent:
-            raise bad_request("init_invalid_params", *absent)
-        if missing["software_token_pin"]:
-            server.token.initialize(body.software_token_pin)
-        server.store.put(
-            Identity(
-                instance=identity.instance or body.instance_identifier,
-                address=identity.address or body.central_server_address,
-            )
-        )
+        server.store.put(Identity(instance=instance, address=identity.address or body.central_server_address))
         if server.store.get(GlobalGroupRecord, OWNERS_GROUP) is None:
             moment = now()
             server.store.put(

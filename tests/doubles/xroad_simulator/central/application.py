@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from xroad_simulator import admin_api
+from xroad_simulator import admin_api, api_backups
 from xroad_simulator.central import (
     api_configuration,
     api_groups,
@@ -21,24 +21,33 @@ from xroad_simulator.central import (
     configuration,
     services,
 )
+from xroad_simulator.central.permissions import Permission
 from xroad_simulator.central.server import CentralServer
 from xroad_simulator.listeners import Listener, TlsFiles, keep_certificates_fresh
 from xroad_simulator.pin import log_in_automatically
 from xroad_simulator.settings import EVERYWHERE, CentralSettings
 
-OPERATIONS = tuple(
-    module.routes
-    for module in (
-        api_system,
-        api_configuration,
-        api_trust,
-        api_responders,
-        api_members,
-        api_servers,
-        api_groups,
-        api_management,
-        api_management_tls,
-    )
+OPERATIONS = (
+    api_backups.operations(
+        Permission.BACKUP_CONFIGURATION,
+        Permission.RESTORE_CONFIGURATION,
+        lambda backup: {"filename": backup.name},
+        checks_uploads=True,
+    ),
+    *(
+        module.routes
+        for module in (
+            api_system,
+            api_configuration,
+            api_trust,
+            api_responders,
+            api_members,
+            api_servers,
+            api_groups,
+            api_management,
+            api_management_tls,
+        )
+    ),
 )
 """The operations of the admin API."""
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from xroad_simulator.authentication import Accounts, Gate, Role
+from xroad_simulator.backups import BACKUP_VERSION, Backups
 from xroad_simulator.central.permissions import ROLES as PERMISSIONS
 from xroad_simulator.central.records import (
     OWNERS_GROUP,
@@ -23,7 +24,9 @@ from xroad_simulator.errors import bad_request, not_found
 from xroad_simulator.faults import Faults, Requests
 from xroad_simulator.global_configuration import Parameters
 from xroad_simulator.identifiers import ClientId, ServerId
+from xroad_simulator.key_ring import KeyRing
 from xroad_simulator.listeners import TlsFiles
+from xroad_simulator.pin import log_in_automatically
 from xroad_simulator.settings import CentralSettings
 from xroad_simulator.software_token import SoftwareToken
 from xroad_simulator.store import Store
@@ -51,6 +54,15 @@ class CentralServer:
         self.token = SoftwareToken(self.store)
         self.faults = Faults(settings.faults)
         self.requests = Requests()
+        self.key_ring = KeyRing(settings.state / "gpghome")
+        self.backups = Backups(
+            self.store,
+            settings.state,
+            self.key_ring,
+            management_tls,
+            self.faults,
+            settings.backup_encryption_keys if settings.backup_encryption else None,
+        )
         self.gate = Gate(
             self.store,
             Accounts(settings.accounts, ROLES),
@@ -64,6 +76,21 @@ class CentralServer:
     def identity(self) -> Identity:
         """Instance and address; empty before initialization."""
         return self.store.get(Identity, "identity") or Identity()
+
+    def key_name(self) -> str:
+        """Name of the OpenPGP key: the instance."""
+        return self.instance
+
+    def backup_label(self) -> str:
+        """What an archive of this server says of itself (`make_tarball_label` of X-Road's scripts)."""
+        return f"central_{BACKUP_VERSION}_{self.instance}"
+
+    def forget(self) -> None:
+        """Forget what is in memory of a state that was replaced; the token needs its PIN again."""
+        self.generated = None
+        self.token.restart()
+        self.gate.close_sessions()
+        log_in_automatically(self.token, self.settings.pin_command)
 
     @property
     def instance(self) -> str:

@@ -291,6 +291,15 @@ def _authority_view(service: CertificationService) -> dict[str, Any]:
 
 
 @routes.get(
+    "/certificate-authorities/ocsp-prioritization-strategy",
+    dependencies=[allow(Permission.VIEW_APPROVED_CERTIFICATE_AUTHORITIES)],
+)
+def ocsp_strategy() -> str:
+    """Responders are asked in the order of the configuration."""
+    return "NONE"
+
+
+@routes.get(
     "/certificate-authorities/{ca_name}/csr-subject-fields",
     dependencies=[allow(Permission.GENERATE_AUTH_CERT_REQ, Permission.GENERATE_SIGN_CERT_REQ)],
 )

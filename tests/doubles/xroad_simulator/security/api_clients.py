@@ -1,4 +1,4 @@
-"""Admin API of the security server: clients, their TLS certificates and local groups."""
+"""Admin API of the security server: clients and their TLS certificates."""
 
 from typing import Any
 
@@ -15,7 +15,6 @@ from xroad_simulator.certificates import (
     fingerprint,
     parse_certificate,
 )
-from xroad_simulator.clock import now, timestamp
 from xroad_simulator.errors import (
     bad_request,
     conflict,
@@ -25,23 +24,21 @@ from xroad_simulator.errors import (
 )
 from xroad_simulator.identifiers import ClientId, is_identifier_part
 from xroad_simulator.security import management
+from xroad_simulator.security.api_local_groups import remove_group
+from xroad_simulator.security.pending import PendingName, subsystem_name
 from xroad_simulator.security.permissions import Permission
 from xroad_simulator.security.records import (
-    AccessRightRecord,
     CertificateRecord,
     ClientRecord,
     ClientStatus,
     ConnectionType,
     DescriptionRecord,
-    LocalGroupMemberRecord,
     LocalGroupRecord,
     TlsCertificateRecord,
     Usage,
 )
 from xroad_simulator.security.server import Security, SecurityServer
 from xroad_simulator.security.services import remove_description
-
-_DESCRIPTION = Field(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_,.;:!? ]*$")
 
 routes = APIRouter()
 
@@ -72,23 +69,10 @@ class ConnectionTypeWrapper(Body):
     connection_type: ConnectionType
 
 
-class LocalGroupAdd(Body):
-    """Body of a new local group."""
+class ClientName(Body):
+    """Body of a change of a subsystem's name."""
 
-    code: str = Field(min_length=1, max_length=255)
-    description: str = _DESCRIPTION
-
-
-class LocalGroupDescription(Body):
-    """Body of a change of a local group."""
-
-    description: str = _DESCRIPTION
-
-
-class Members(Body):
-    """Clients to add to a group or to take out."""
-
-    items: tuple[str, ...]
+    client_name: str = Field(min_length=1, max_length=255)
 
 
 def _view(server: SecurityServer, record: ClientRecord) -> dict[str, Any]:
@@ -106,14 +90,19 @@ def _view(server: SecurityServer, record: ClientRecord) -> dict[str, Any]:
         "connection_type": record.connection_type,
         "status": record.status,
     }
+    pending = server.pending.names.get(record.id)
+    if pending is not None:
+        view["rename_status"] = "NAME_SUBMITTED" if pending.submitted else "NAME_SET"
     member = None if parameters is None else parameters.member(client)
     if member is not None:
         view["member_name"] = member.name
     if client.subsystem_code is not None:
         view["subsystem_code"] = client.subsystem_code
-        for subsystem in () if member is None else member.subsystems:
-            if subsystem.code == client.subsystem_code and subsystem.name:
-                view["subsystem_name"] = subsystem.name
+        name = "" if parameters is None else subsystem_name(parameters, client)
+        if pending is not None:
+            name = pending.new
+        if name:
+            view["subsystem_name"] = name
     return view
 
 
@@ -203,6 +192,9 @@ def add_client(server: Security, body: ClientAdd) -> dict[str, Any]:
             connection_type=wanted.connection_type,
         )
         server.store.put(record)
+    name = subsystem_name(parameters, identifier)
+    if wanted.subsystem_name and wanted.subsystem_name != name:
+        server.pending.names[record.id] = PendingName(name, wanted.subsystem_name, submitted=False)
     return _view(server, record)
 
 
@@ -228,7 +220,11 @@ def delete_client(server: Security, client_id: str) -> None:
         record = server.client(client_id)
         if record.client == server.owner:
             raise conflict("cannot_delete_owner")
-        if record.status in (ClientStatus.REGISTERED, ClientStatus.REGISTRATION_IN_PROGRESS):
+        if record.status not in (
+            ClientStatus.SAVED,
+            ClientStatus.DELETION_IN_PROGRESS,
+            ClientStatus.GLOBAL_ERROR,
+        ):
             raise conflict("action_not_possible")
         registered = server.api_configuration().server(server.initialized_id())
         if registered is not None and record.id in registered.clients:
@@ -238,7 +234,7 @@ def delete_client(server: Security, client_id: str) -> None:
                 remove_description(server, description)
         for group in server.store.all(LocalGroupRecord):
             if group.client == record.id:
-                _remove_group(server, group)
+                remove_group(server, group)
         for certificate in server.store.all(TlsCertificateRecord, f"{record.id}|"):
             server.store.delete(certificate)
         server.store.delete(record)
@@ -251,10 +247,14 @@ def register_client(server: Security, client_id: str) -> None:
     """Ask the central server to register the client: a message to the management services."""
     record = server.client(client_id)
     if record.client == server.owner:
-        raise conflict("cannot_register_owner")
+        raise bad_request("cannot_register_owner")
     if record.status is not ClientStatus.SAVED:
         raise conflict("action_not_possible")
-    management.send(server, "clientReg", client=record.id)
+    pending = server.pending.names.get(record.id)
+    named = {} if pending is None else {"subsystem_name": pending.new}
+    management.send(server, "clientReg", client=record.id, **named)
+    if pending is not None:
+        pending.submitted = True
     server.store.put(record.having(status=ClientStatus.REGISTRATION_IN_PROGRESS))
 
 
@@ -264,12 +264,73 @@ def register_client(server: Security, client_id: str) -> None:
 def unregister_client(server: Security, client_id: str) -> None:
     """Ask the central server to take the client off this server."""
     record = server.client(client_id)
+    if record.status not in (
+        ClientStatus.REGISTERED,
+        ClientStatus.REGISTRATION_IN_PROGRESS,
+        ClientStatus.DISABLED,
+    ):
+        raise conflict("action_not_possible")
     if record.client == server.owner:
         raise conflict("cannot_unregister_owner")
-    if record.status not in (ClientStatus.REGISTERED, ClientStatus.REGISTRATION_IN_PROGRESS):
-        raise conflict("action_not_possible")
     management.send(server, "clientDeletion", client=record.id)
     server.store.put(record.having(status=ClientStatus.DELETION_IN_PROGRESS))
+
+
+@routes.put("/clients/{client_id}/disable", dependencies=[allow(Permission.DISABLE_CLIENT)], status_code=204)
+def disable_client(server: Security, client_id: str) -> None:
+    """Ask the central server to leave the client out of the configuration for a while."""
+    record = server.client(client_id)
+    if record.status is not ClientStatus.REGISTERED:
+        raise conflict("action_not_possible")
+    if record.id == server.api_configuration().management_service_provider:
+        raise conflict("forbidden_disable_management_service_client")
+    management.send(server, "clientDisable", client=record.id)
+    server.store.put(record.having(status=ClientStatus.DISABLING_IN_PROGRESS))
+
+
+@routes.put("/clients/{client_id}/enable", dependencies=[allow(Permission.ENABLE_CLIENT)], status_code=204)
+def enable_client(server: Security, client_id: str) -> None:
+    """Ask the central server to put a disabled client back into the configuration."""
+    record = server.client(client_id)
+    if record.status is not ClientStatus.DISABLED:
+        raise conflict("action_not_possible")
+    management.send(server, "clientEnable", client=record.id)
+    server.store.put(record.having(status=ClientStatus.ENABLING_IN_PROGRESS))
+
+
+@routes.put("/clients/{client_id}/rename", dependencies=[allow(Permission.RENAME_SUBSYSTEM)], status_code=204)
+def rename_client(server: Security, client_id: str, body: ClientName) -> None:
+    """Name a subsystem: at once if it is registered, else together with its registration."""
+    record = server.client(client_id)
+    if record.client.subsystem_code is None:
+        raise conflict("action_not_possible")
+    old = subsystem_name(server.api_configuration(), record.client)
+    if body.client_name == old:
+        raise conflict("invalid_client_name")
+    if record.status not in (ClientStatus.SAVED, ClientStatus.REGISTERED):
+        raise conflict("action_not_possible")
+    is_registered = record.status is ClientStatus.REGISTERED
+    if is_registered:
+        pending = server.pending.names.get(record.id)
+        if pending is not None and pending.submitted:
+            raise conflict("client_rename_already_submitted")
+        management.send(server, "clientRename", client=record.id, subsystem_name=body.client_name)
+    server.pending.names[record.id] = PendingName(old, body.client_name, submitted=is_registered)
+
+
+@routes.put(
+    "/clients/{client_id}/make-owner", dependencies=[allow(Permission.SEND_OWNER_CHANGE_REQ)], status_code=204
+)
+def make_owner(server: Security, client_id: str) -> None:
+    """Ask the central server to give this server to another member; that waits for an approval."""
+    record = server.client(client_id)
+    if record.client.subsystem_code is not None:
+        raise conflict("action_not_possible")
+    if record.client == server.owner:
+        raise conflict("member_already_owner")
+    if record.status is not ClientStatus.REGISTERED:
+        raise conflict("action_not_possible")
+    management.send(server, "ownerChange", client=record.id)
 
 
 @routes.get("/clients/{client_id}/orphans", dependencies=[allow(Permission.DELETE_CLIENT)])
@@ -355,6 +416,22 @@ def add_tls_certificate(server: Security, client_id: str, content: RawBody) -> d
     return details(certificate)
 
 
+def _tls_certificate(server: SecurityServer, client_id: str, hash_: str) -> TlsCertificateRecord:
+    found = server.store.get(TlsCertificateRecord, f"{server.client(client_id).id}|{hash_.upper()}")
+    if found is None:
+        raise not_found("certificate_not_found", hash_)
+    return found
+
+
+@routes.get(
+    "/clients/{client_id}/tls-certificates/{hash_}",
+    dependencies=[allow(Permission.VIEW_CLIENT_INTERNAL_CERT_DETAILS)],
+)
+def get_tls_certificate(server: Security, client_id: str, hash_: str) -> dict[str, Any]:
+    """One TLS certificate of the client's information systems."""
+    return details(decode(_tls_certificate(server, client_id, hash_).certificate))
+
+
 @routes.delete(
     "/clients/{client_id}/tls-certificates/{hash_}",
     dependencies=[allow(Permission.DELETE_CLIENT_INTERNAL_CERT)],
@@ -363,135 +440,4 @@ def add_tls_certificate(server: Security, client_id: str, content: RawBody) -> d
 def delete_tls_certificate(server: Security, client_id: str, hash_: str) -> None:
     """Forget a TLS certificate."""
     with server.store.transaction():
-        key = f"{server.client(client_id).id}|{hash_.upper()}"
-        record = server.store.get(TlsCertificateRecord, key)
-        if record is None:
-            raise not_found("certificate_not_found", hash_)
-        server.store.delete(record)
-
-
-def _group(server: SecurityServer, group_id: str) -> LocalGroupRecord:
-    found = None
-    if group_id.isdigit():
-        found = server.store.get(LocalGroupRecord, f"{int(group_id):08d}")
-    if found is None:
-        raise not_found("local_group_not_found", group_id)
-    return found
-
-
-def _group_view(server: SecurityServer, record: LocalGroupRecord) -> dict[str, Any]:
-    members = server.store.all(LocalGroupMemberRecord, f"{record.key}|")
-    return {
-        "id": str(record.id),
-        "code": record.code,
-        "description": record.description,
-        "member_count": len(members),
-        "updated_at": timestamp(record.updated_at),
-        "members": [
-            {
-                "id": place.client,
-                "member_name": _member_name(server, place.client),
-                "created_at": timestamp(place.added_at),
-            }
-            for place in members
-        ],
-    }
-
-
-def _member_name(server: SecurityServer, client: str) -> str:
-    parameters = server.last_configuration()
-    member = None if parameters is None else parameters.member(ClientId.parse(client))
-    return client if member is None else member.name
-
-
-@routes.get("/clients/{client_id}/local-groups", dependencies=[allow(Permission.VIEW_CLIENT_LOCAL_GROUPS)])
-def list_local_groups(server: Security, client_id: str) -> list[dict[str, Any]]:
-    """The client's groups."""
-    record = server.client(client_id)
-    groups = server.store.all(LocalGroupRecord)
-    return [_group_view(server, group) for group in groups if group.client == record.id]
-
-
-@routes.post(
-    "/clients/{client_id}/local-groups", dependencies=[allow(Permission.ADD_LOCAL_GROUP)], status_code=201
-)
-def add_local_group(server: Security, client_id: str, body: LocalGroupAdd) -> dict[str, Any]:
-    """A new group; 409 if the client has one with this code."""
-    with server.store.transaction():
-        record = server.client(client_id)
-        for group in server.store.all(LocalGroupRecord):
-            if (group.client, group.code) == (record.id, body.code):
-                raise conflict("local_group_code_already_exists", body.code)
-        group = LocalGroupRecord(
-            id=server.store.next_number("local_group"),
-            client=record.id,
-            code=body.code,
-            description=body.description,
-            updated_at=now(),
-        )
-        server.store.put(group)
-    return _group_view(server, group)
-
-
-@routes.get("/local-groups/{group_id}", dependencies=[allow(Permission.VIEW_CLIENT_LOCAL_GROUPS)])
-def get_local_group(server: Security, group_id: str) -> dict[str, Any]:
-    """One group."""
-    return _group_view(server, _group(server, group_id))
-
-
-@routes.patch("/local-groups/{group_id}", dependencies=[allow(Permission.EDIT_LOCAL_GROUP_DESC)])
-def change_local_group(server: Security, group_id: str, body: LocalGroupDescription) -> dict[str, Any]:
-    """Change the description."""
-    with server.store.transaction():
-        group = _group(server, group_id).having(description=body.description, updated_at=now())
-        server.store.put(group)
-    return _group_view(server, group)
-
-
-def _remove_group(server: SecurityServer, group: LocalGroupRecord) -> None:
-    for place in server.store.all(LocalGroupMemberRecord, f"{group.key}|"):
-        server.store.delete(place)
-    for right in server.store.all(AccessRightRecord):
-        if right.subject == str(group.id):
-            server.store.delete(right)
-    server.store.delete(group)
-
-
-@routes.delete("/local-groups/{group_id}", dependencies=[allow(Permission.DELETE_LOCAL_GROUP)], status_code=204)
-def delete_local_group(server: Security, group_id: str) -> None:
-    """Remove a group and the rights that it had."""
-    with server.store.transaction():
-        _remove_group(server, _group(server, group_id))
-
-
-@routes.post(
-    "/local-groups/{group_id}/members",
-    dependencies=[allow(Permission.EDIT_LOCAL_GROUP_MEMBERS)],
-    status_code=201,
-)
-def add_local_group_members(server: Security, group_id: str, body: Members) -> dict[str, list[str]]:
-    """Add subsystems; 409 if one is inside already."""
-    with server.store.transaction():
-        group = _group(server, group_id)
-        for text in body.items:
-            place = LocalGroupMemberRecord(group=group.id, client=text, added_at=now())
-            if server.store.get(LocalGroupMemberRecord, place.key) is not None:
-                raise conflict("local_group_member_already_exists", text)
-            server.store.put(place)
-    return {"items": list(body.items)}
-
-
-@routes.post(
-    "/local-groups/{group_id}/members/delete",
-    dependencies=[allow(Permission.EDIT_LOCAL_GROUP_MEMBERS)],
-    status_code=204,
-)
-def delete_local_group_members(server: Security, group_id: str, body: Members) -> None:
-    """Take subsystems out; 409 if one isn't inside."""
-    with server.store.transaction():
-        group = _group(server, group_id)
-        for text in body.items:
-            place = server.store.get(LocalGroupMemberRecord, f"{group.key}|{text}")
-            if place is None:
-                raise conflict("local_group_member_not_found", text)
-            server.store.delete(place)
+        server.store.delete(_tls_certificate(server, client_id, hash_))

@@ -1,18 +1,15 @@
 """Admin API of the security server: initialization, anchor, system, diagnostics."""
 
 import base64
-from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from xroad_simulator import VERSION, parameters_xml
+from xroad_simulator import VERSION, parameters_xml, pin_policy
 from xroad_simulator import global_configuration as gc
 from xroad_simulator.authentication import allow
 from xroad_simulator.bodies import Body, RawBody
-from xroad_simulator.certificates import decode
-from xroad_simulator.clock import now, timestamp
 from xroad_simulator.errors import (
     bad_request,
     conflict,
@@ -21,10 +18,11 @@ from xroad_simulator.errors import (
     validation_failure,
     warnings_detected,
 )
+from xroad_simulator.faults import StepFailedError
 from xroad_simulator.global_configuration import Anchor, ConfigurationError
 from xroad_simulator.identifiers import ClientId, ServerId, is_identifier_part
+from xroad_simulator.key_ring import KeyRingError
 from xroad_simulator.security import configuration_client, management
-from xroad_simulator.security.contacts import Contact
 from xroad_simulator.security.permissions import Permission
 from xroad_simulator.security.records import (
     AnchorRecord,
@@ -36,7 +34,6 @@ from xroad_simulator.security.records import (
 )
 from xroad_simulator.security.server import Security, SecurityServer
 
-_MINIMUM_PIN_LENGTH, _MINIMUM_PIN_CLASSES = 10, 3
 _JAVA = 21
 
 routes = APIRouter()
@@ -79,47 +76,46 @@ def initialization_status(server: Security) -> dict[str, Any]:
     }
 
 
-def require_pin_policy(server: SecurityServer, pin: str) -> None:
-    """400 if the PIN is weaker than an enforced policy allows."""
-    if not server.settings.enforce_pin_policy:
-        return
-    if not pin.isascii():
-        raise bad_request("invalid_characters_pin")
-    classes = sum(
-        any(test(character) for character in pin)
-        for test in (str.islower, str.isupper, str.isdigit, lambda c: not c.isalnum())
-    )
-    if len(pin) < _MINIMUM_PIN_LENGTH:
-        raise bad_request("pin_min_length", str(_MINIMUM_PIN_LENGTH))
-    if classes < _MINIMUM_PIN_CLASSES:
-        raise bad_request("pin_min_char_classes_count", str(_MINIMUM_PIN_CLASSES))
-
-
 @routes.post("/initialization", dependencies=[allow(Permission.INIT_CONFIG)], status_code=201)
 def initialize(server: Security, body: InitialServerConf) -> Response:
-    """Set the parts that are missing; 409 if none is, 400 if a part is missing or too many."""
-    instance = server.instance
+    """Set the parts that are missing; 409 if none is, 400 if a part is missing or too many.
+
+    As in X-Road the token and the OpenPGP key aren't part of the transaction that holds the rest: if one of
+    them fails the rest is undone, but a token that was made stays (`InitializationService.java`).
+    Tests may let `initialization.token` or `initialization.gpg` fail.
+    """
+    instance, identity = server.instance, server.identity
+    needs = {
+        "owner_member_class": identity.owner_class is None,
+        "owner_member_code": identity.owner_code is None,
+        "security_server_code": identity.server_code is None,
+        "software_token_pin": not server.token.is_initialized,
+    }
+    if not any(needs.values()):
+        raise conflict("server_already_fully_initialized")
+    _check_parts(needs, body)
+    owner = ClientId(
+        instance,
+        body.owner_member_class or identity.owner_class or "",
+        body.owner_member_code or identity.owner_code or "",
+    )
+    code = body.security_server_code or identity.server_code or ""
+    if not body.ignore_warnings:
+        _check_warnings(server, owner, code, needs)
+    if needs["software_token_pin"]:
+        pin = body.software_token_pin or ""
+        pin_policy.require(server.settings, pin, "invalid_characters_pin")
+        try:
+            server.faults.step("initialization.token")
+        except StepFailedError:
+            raise internal_error("software_token_init_failed") from None
+        server.token.initialize(pin)
+    try:
+        server.faults.step("initialization.gpg")
+        server.key_ring.generate(f"{owner.instance}/{owner.member_class}/{owner.member_code}/{code}")
+    except (StepFailedError, KeyRingError) as error:
+        raise internal_error("gpg_key_generation_failed", str(error)) from None
     with server.store.transaction():
-        identity = server.identity
-        needs = {
-            "owner_member_class": identity.owner_class is None,
-            "owner_member_code": identity.owner_code is None,
-            "security_server_code": identity.server_code is None,
-            "software_token_pin": not server.token.is_initialized,
-        }
-        if not any(needs.values()):
-            raise conflict("server_already_fully_initialized")
-        _check_parts(needs, body)
-        owner = ClientId(
-            instance,
-            body.owner_member_class or identity.owner_class or "",
-            body.owner_member_code or identity.owner_code or "",
-        )
-        code = body.security_server_code or identity.server_code or ""
-        _check_warnings(server, owner, code, body.ignore_warnings)
-        if needs["software_token_pin"]:
-            require_pin_policy(server, body.software_token_pin or "")
-            server.token.initialize(body.software_token_pin or "")
         server.store.put(
             ServerIdentity(owner_class=owner.member_class, owner_code=owner.member_code, server_code=code)
         )
@@ -160,15 +156,19 @@ def _check_parts(needs: dict[str, bool], body: InitialServerConf) -> None:
             raise validation_failure(f"initialServerConf.{name}", "IdentifierChars")
 
 
-def _check_warnings(server: SecurityServer, owner: ClientId, code: str, ignore: bool) -> None:
-    if ignore:
-        return
+def _check_warnings(server: SecurityServer, owner: ClientId, code: str, needs: dict[str, bool]) -> None:
     parameters = server.api_configuration()
     warnings: list[tuple[str, list[str]]] = []
-    if parameters.member(owner) is None:
+    if not needs["security_server_code"]:
+        warnings.append(("init_servercode_exists", []))
+    if not needs["owner_member_code"]:
+        warnings.append(("init_server_owner_exists", []))
+    if not needs["software_token_pin"]:
+        warnings.append(("init_software_token_initialized", []))
+    if needs["owner_member_code"] and parameters.member(owner) is None:
         warnings.append(("init_unregistered_member", [str(owner)]))
     identifier = ServerId(owner.instance, owner.member_class, owner.member_code, code)
-    if parameters.server(identifier) is not None:
+    if needs["security_server_code"] and parameters.server(identifier) is not None:
         warnings.append(("init_server_id_exists", [str(identifier)]))
     if warnings:
         raise warnings_detected(*warnings)
@@ -274,31 +274,22 @@ def node_type() -> dict[str, str]:
     return {"node_type": "STANDALONE"}
 
 
-@routes.get("/system/maintenance-mode", dependencies=[allow(Permission.TOGGLE_MAINTENANCE_MODE)])
-def maintenance_mode(server: Security) -> dict[str, Any]:
-    """Never in maintenance."""
-    parameters, identifier = server.last_configuration(), server.server_id
-    provider = None if parameters is None else parameters.management_service_provider
-    registered = None if parameters is None or identifier is None else parameters.server(identifier)
-    return {
-        "status": "DISABLED_MAINTENANCE_MODE",
-        "is_management_services_provider": (registered is not None and provider in registered.clients),
-    }
-
-
 @routes.get("/system/server-address", dependencies=[allow(Permission.CHANGE_SS_ADDRESS)])
 def get_address(server: Security) -> dict[str, Any]:
-    """The registered address."""
-    address = server.address()
-    return {} if address is None else {"current_address": {"address": address}}
+    """The registered address, and the one that was asked for."""
+    known = {"current_address": server.address(), "requested_change": server.pending.address}
+    return {name: {"address": address} for name, address in known.items() if address is not None}
 
 
 @routes.put("/system/server-address", dependencies=[allow(Permission.CHANGE_SS_ADDRESS)], status_code=202)
 def change_address(server: Security, body: SecurityServerAddress) -> Response:
     """Ask the central server to change the address."""
+    if server.pending.address is not None:
+        raise conflict("address_change_request_already_submitted")
     if body.address == server.address():
         raise conflict("same_address_change_request")
     management.send(server, "addressChange", address=body.address)
+    server.pending.address = body.address
     return Response(status_code=202)
 
 
@@ -352,132 +343,13 @@ def list_timestamping_services(server: Security) -> list[dict[str, str]]:
     ]
 
 
-@routes.get("/xroad-instances", dependencies=[allow(Permission.VIEW_XROAD_INSTANCES)])
-def list_instances(server: Security) -> list[dict[str, Any]]:
-    """The own instance."""
-    return [{"identifier": server.instance, "local": True}]
+@routes.get("/system/timestamping-services/prioritization-strategy", dependencies=[allow(Permission.VIEW_TSPS)])
+def timestamping_strategy() -> str:
+    """Services are used in the order in which they were added."""
+    return "NONE"
 
 
-@routes.get("/member-classes", dependencies=[allow(Permission.VIEW_MEMBER_CLASSES)])
-def list_member_classes(server: Security) -> list[str]:
-    """Member classes of the configuration."""
-    return [record.code for record in server.api_configuration().member_classes]
-
-
-@routes.get("/member-names", dependencies=[allow(Permission.INIT_CONFIG)])
-def member_name(server: Security, member_class: str, member_code: str) -> dict[str, str]:
-    """A member's name."""
-    member = server.api_configuration().member(ClientId(server.instance, member_class, member_code))
-    if member is None:
-        raise not_found("member_name_not_found")
-    return {"member_name": member.name}
-
-
-@routes.get("/security-servers", dependencies=[allow(Permission.VIEW_SECURITY_SERVERS)])
-def list_security_servers(server: Security, current_server: bool = False) -> list[dict[str, str]]:
-    """Servers of the configuration, or the own one."""
-    if current_server:
-        return [_security_server_view(server, server.initialized_id())]
-    identifiers = [ServerId.parse(s.id) for s in server.api_configuration().security_servers]
-    return [_security_server_view(server, identifier) for identifier in identifiers]
-
-
-def _security_server_view(server: SecurityServer, identifier: ServerId) -> dict[str, str]:
-    parameters = server.last_configuration()
-    registered = None if parameters is None else parameters.server(identifier)
-    view = {
-        "id": str(identifier),
-        "instance_id": identifier.instance,
-        "member_class": identifier.member_class,
-        "member_code": identifier.member_code,
-        "server_code": identifier.server_code,
-    }
-    if registered is not None:
-        view["server_address"] = registered.address
-    return view
-
-
-@routes.get("/security-servers/{identifier}", dependencies=[allow(Permission.INIT_CONFIG)])
-def get_security_server(server: Security, identifier: str) -> dict[str, str]:
-    """One server of the configuration."""
-    try:
-        parsed = ServerId.parse(identifier)
-    except ValueError:
-        raise bad_request("invalid_security_server_id", identifier) from None
-    if server.api_configuration().server(parsed) is None:
-        raise not_found("security_server_not_found", identifier)
-    return _security_server_view(server, parsed)
-
-
-@routes.get("/diagnostics/globalconf", dependencies=[allow(Permission.DIAGNOSTICS)])
-def globalconf_diagnostics(server: Security) -> dict[str, Any]:
-    """When the configuration was fetched last, and why a later fetch failed."""
-    record = server.fetched()
-    fetched = now() if record is None else record.fetched_at
-    next_update = fetched + timedelta(seconds=server.settings.update_interval)
-    view: dict[str, Any] = {
-        "status_class": "OK",
-        "prev_update_at": timestamp(fetched),
-        "next_update_at": timestamp(next_update),
-    }
-    if record is not None:
-        view["last_successful_url"] = record.url
-    if record is None:
-        view["status_class"] = "WAITING"
-    if server.last_problem is not None or (record is not None and now() > record.expires):
-        view["status_class"] = "FAIL"
-    if server.last_problem is not None:
-        problem = server.last_problem
-        view["error"] = {"code": problem.code, "metadata": [problem.detail]}
-    return view
-
-
-@routes.get("/diagnostics/timestamping-services", dependencies=[allow(Permission.DIAGNOSTICS)])
-def timestamping_diagnostics(server: Security) -> list[dict[str, Any]]:
-    """The used services, and how asking each went last."""
-    return [
-        {
-            "url": record.url,
-            "cost_type": record.cost_type,
-            **_contact_view(server.stamping.contacts.get(record.url), "mlog.timestamper_failed"),
-        }
-        for record in server.store.all(TimestampingRecord)
-    ]
-
-
-def _contact_view(contact: Contact | None, code: str) -> dict[str, Any]:
-    if contact is None:
-        return {"status_class": "WAITING", "prev_update_at": timestamp(now())}
-    view: dict[str, Any] = {"status_class": "OK", "prev_update_at": timestamp(contact.at)}
-    if contact.problem is not None:
-        view |= {"status_class": "FAIL", "error": {"code": code, "metadata": [contact.problem]}}
-    return view
-
-
-@routes.get("/diagnostics/ocsp-responders", dependencies=[allow(Permission.DIAGNOSTICS)])
-def ocsp_diagnostics(server: Security) -> list[dict[str, Any]]:
-    """Approved CAs, and how asking each of their responders went last."""
-    interval = timedelta(seconds=server.settings.ocsp_fetch_interval)
-    found = []
-    for service in server.api_configuration().certification_services:
-        responders = []
-        for responder in service.responders:
-            contact = server.statuses.contacts.get(responder.url)
-            next_update = (now() if contact is None else contact.at) + interval
-            responders.append(
-                {
-                    "url": responder.url,
-                    "cost_type": responder.cost_type,
-                    **_contact_view(contact, "ocsp_connection_error"),
-                    "next_update_at": timestamp(next_update),
-                }
-            )
-        name = decode(service.certificate).subject.rfc4514_string()
-        found.append({"distinguished_name": name, "ocsp_responders": responders})
-    return found
-
-
-@routes.get("/diagnostics/addon-status", dependencies=[allow(Permission.DIAGNOSTICS, Permission.VIEW_TSPS)])
-def addon_status() -> dict[str, bool]:
-    """The message log is on, operational monitoring isn't there."""
-    return {"messagelog_enabled": True, "opmonitoring_enabled": False}
+@routes.put("/language/{code}", dependencies=[allow()])
+def language(code: str) -> dict[str, str]:
+    """Accepted and of no effect: everything is in English."""
+    return {"id": code}

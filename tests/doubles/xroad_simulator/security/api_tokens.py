@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 
+from xroad_simulator import pin_policy
 from xroad_simulator.authentication import Principal, allow
 from xroad_simulator.bodies import Body
 from xroad_simulator.errors import ApiError, bad_request, conflict, not_found, warnings_detected
 from xroad_simulator.security import management
-from xroad_simulator.security.api_system import require_pin_policy
 from xroad_simulator.security.key_views import (
     NO_USAGE,
     certificate_actions,
@@ -148,7 +148,7 @@ def change_pin(server: Security, token_id: str, body: TokenPinUpdate) -> None:
     require_token(server, token_id)
     if not server.token.is_logged_in:
         raise conflict("action_not_possible")
-    require_pin_policy(server, body.new_pin)
+    pin_policy.require(server.settings, body.new_pin, "invalid_characters_pin")
     try:
         server.token.change_pin(body.old_pin, body.new_pin)
     except TokenLockedError:

@@ -8,13 +8,18 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from xroad_simulator import admin_api
+from xroad_simulator import admin_api, api_backups
+from xroad_simulator.clock import timestamp
 from xroad_simulator.listeners import Listener, TlsFiles, keep_certificates_fresh
 from xroad_simulator.pin import log_in_automatically
 from xroad_simulator.security import (
     api_certificate_requests,
     api_certificates,
     api_clients,
+    api_diagnostics,
+    api_instance,
+    api_local_groups,
+    api_maintenance,
     api_services,
     api_system,
     api_tokens,
@@ -26,6 +31,7 @@ from xroad_simulator.security import (
 from xroad_simulator.security.health import HealthApplication
 from xroad_simulator.security.message_client import ClientApplication
 from xroad_simulator.security.message_server import MessageApplication
+from xroad_simulator.security.permissions import Permission
 from xroad_simulator.security.server import SecurityServer
 from xroad_simulator.security.status_listener import StatusApplication
 from xroad_simulator.security.transport import Transport
@@ -34,16 +40,29 @@ from xroad_simulator.settings import EVERYWHERE, SecuritySettings
 _TRANSPORT_CHECK_SECONDS = 1
 
 
-OPERATIONS = tuple(
-    module.routes
-    for module in (
-        api_system,
-        api_tokens,
-        api_certificate_requests,
-        api_certificates,
-        api_clients,
-        api_services,
-    )
+OPERATIONS = (
+    api_backups.operations(
+        Permission.BACKUP_CONFIGURATION,
+        Permission.RESTORE_CONFIGURATION,
+        lambda backup: {"filename": backup.name, "created_at": timestamp(backup.created_at)},
+        checks_uploads=False,
+        extended=True,
+    ),
+    *(
+        module.routes
+        for module in (
+            api_system,
+            api_maintenance,
+            api_instance,
+            api_diagnostics,
+            api_tokens,
+            api_certificate_requests,
+            api_certificates,
+            api_clients,
+            api_local_groups,
+            api_services,
+        )
+    ),
 )
 """The operations of the admin API."""
 

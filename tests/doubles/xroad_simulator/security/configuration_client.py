@@ -15,6 +15,7 @@ import httpx
 from xroad_simulator import parameters_xml
 from xroad_simulator.clock import now
 from xroad_simulator.global_configuration import Anchor, ConfigurationError, Parameters
+from xroad_simulator.identifiers import ServerId
 from xroad_simulator.security.records import (
     CertificateRecord,
     CertificateStatus,
@@ -127,11 +128,13 @@ def update(server: SecurityServer) -> bool:
 
 
 def reconcile(server: SecurityServer, parameters: Parameters) -> None:
-    """Bring the status of clients and authentication certificates up to the configuration."""
+    """Bring owner, clients and certificates up to the configuration (`GlobalConfChecker.java`)."""
+    _follow_owner(server, parameters)
     identifier = server.server_id
     if identifier is None:
         return
     registered = parameters.server(identifier)
+    server.pending.settle(registered, parameters)
     clients = set() if registered is None else set(registered.clients)
     for client in server.store.all(ClientRecord):
         status = _client_status(client, client.id in clients)
@@ -151,15 +154,43 @@ def reconcile(server: SecurityServer, parameters: Parameters) -> None:
         server.store.put(certificate.having(status=new, active=certificate.active or activates))
 
 
+def _follow_owner(server: SecurityServer, parameters: Parameters) -> None:
+    """Belong to the other member, if the configuration has this server's certificate at that one's server."""
+    identifier, identity = server.server_id, server.identity
+    if identifier is None or parameters.server(identifier) is not None:
+        return
+    certificates = [
+        record for record in server.store.all(CertificateRecord) if record.usage is Usage.AUTHENTICATION
+    ]
+    for record in server.store.all(ClientRecord):
+        client = record.client
+        if client.subsystem_code is not None or client == identifier.owner:
+            continue
+        other = parameters.server(
+            ServerId(client.instance, client.member_class, client.member_code, identifier.server_code)
+        )
+        if other is None or not any(other.has(found.certificate) for found in certificates):
+            continue
+        _LOG.info("this server is %s now", other.id)
+        owned = identity.having(owner_class=client.member_class, owner_code=client.member_code)
+        server.store.put(owned)
+        for found in certificates:
+            server.store.put(found.having(owner=str(client)))
+        return
+
+
 def _client_status(client: ClientRecord, is_registered: bool) -> ClientStatus:
     if is_registered and client.status in (
         ClientStatus.SAVED,
         ClientStatus.REGISTRATION_IN_PROGRESS,
         ClientStatus.GLOBAL_ERROR,
+        ClientStatus.ENABLING_IN_PROGRESS,
     ):
         return ClientStatus.REGISTERED
     if not is_registered and client.status is ClientStatus.REGISTERED:
         return ClientStatus.GLOBAL_ERROR
+    if not is_registered and client.status is ClientStatus.DISABLING_IN_PROGRESS:
+        return ClientStatus.DISABLED
     return client.status
 
 

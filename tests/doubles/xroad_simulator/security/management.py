@@ -65,7 +65,7 @@ def register_certificate(server: SecurityServer, certificate: CertificateRecord,
     content_type, body = request.encode()
     try:
         with httpx.Client(
-            verify=_pinned(parameters.registration_certificate),
+            verify=pinned(parameters.registration_certificate),
             timeout=_TIMEOUT_SECONDS,
             trust_env=False,
         ) as http:
@@ -81,7 +81,7 @@ def register_certificate(server: SecurityServer, certificate: CertificateRecord,
         raise internal_error("management_request_sending_failed", str(problem)) from None
 
 
-def _pinned(certificate: str) -> ssl.SSLContext:
+def pinned(certificate: str) -> ssl.SSLContext:
     """Trust exactly the certificate that the configuration names, whatever its name is."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

@@ -16,6 +16,7 @@ from fastapi import Depends, Request
 
 from xroad_simulator import parameters_xml
 from xroad_simulator.authentication import Accounts, Gate, Role
+from xroad_simulator.backups import BACKUP_VERSION, Backups
 from xroad_simulator.certificates import decode, der, is_current, issuer_among
 from xroad_simulator.clock import now
 from xroad_simulator.errors import ApiError, bad_request, conflict, internal_error, not_found
@@ -25,11 +26,15 @@ from xroad_simulator.global_configuration import (
     ConfigurationError,
     Parameters,
 )
+from xroad_simulator.global_configuration import SecurityServer as RegisteredServer
 from xroad_simulator.identifiers import ClientId, ServerId, ServiceId
+from xroad_simulator.key_ring import KeyRing
 from xroad_simulator.listeners import TlsFiles
 from xroad_simulator.ocsp import Status
+from xroad_simulator.pin import log_in_automatically
 from xroad_simulator.security.certificate_status import CertificateStatuses
 from xroad_simulator.security.contacts import StampingState
+from xroad_simulator.security.pending import PendingChanges
 from xroad_simulator.security.permissions import ROLES as PERMISSIONS
 from xroad_simulator.security.records import (
     AccessRightRecord,
@@ -79,6 +84,16 @@ class SecurityServer:
         self.token = SoftwareToken(self.store)
         self.faults = Faults(settings.faults)
         self.requests = Requests()
+        self.pending = PendingChanges()
+        self.key_ring = KeyRing(settings.state / "gpghome")
+        self.backups = Backups(
+            self.store,
+            settings.state,
+            self.key_ring,
+            internal_tls,
+            self.faults,
+            settings.backup_encryption_keys if settings.backup_encryption else None,
+        )
         self.gate = Gate(
             self.store,
             Accounts(settings.accounts, ROLES),
@@ -192,12 +207,31 @@ class SecurityServer:
             raise conflict("server_not_initialized")
         return identifier
 
+    def key_name(self) -> str:
+        """Name of the OpenPGP key: the server's identifier (`get_security_server_id.sh`)."""
+        return str(self.initialized_id()).replace(":", "/")
+
+    def backup_label(self) -> str:
+        """What an archive of this server says of itself (`make_tarball_label` of X-Road's scripts)."""
+        return f"security_{BACKUP_VERSION}_{self.key_name()}"
+
+    def forget(self) -> None:
+        """Forget what is in memory of a state that was replaced; the token needs its PIN again."""
+        self._fetched = self._parameters = None
+        self._rights.clear()
+        self.pending = PendingChanges()
+        self.token.restart()
+        self.gate.close_sessions()
+        log_in_automatically(self.token, self.settings.pin_command)
+
+    def registered(self) -> RegisteredServer | None:
+        """This server as the configuration has it, None if it isn't registered."""
+        parameters, identifier = self.last_configuration(), self.server_id
+        return None if parameters is None or identifier is None else parameters.server(identifier)
+
     def address(self) -> str | None:
         """The address under which the server is registered, None if it isn't."""
-        parameters, identifier = self.last_configuration(), self.server_id
-        if parameters is None or identifier is None:
-            return None
-        registered = parameters.server(identifier)
+        registered = self.registered()
         return None if registered is None else registered.address
 
     def client(self, text: str) -> ClientRecord:

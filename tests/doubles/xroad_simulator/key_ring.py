@@ -1,0 +1,100 @@
+"""The server's OpenPGP key: backups are signed with it, and on demand encrypted (`/etc/xroad/gpghome`).
+
+GnuPG does the work, as in X-Road. The key is on an elliptic curve, where X-Road makes one of RSA 4096: that
+takes a second and more, and nothing but the server itself reads what is made with it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+_TIMEOUT_SECONDS = 60
+_OPTIONS = ("--batch", "--no-tty", "--quiet", "--status-fd", "2", "--output", "-")
+
+
+class KeyRingError(Exception):
+    """GnuPG couldn't do what it was asked for, or isn't there."""
+
+
+class KeyRing:
+    """The keys of one server. Safe to use from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` holds GnuPG's files and is made with the first key."""
+        self._folder = folder
+        self._lock = threading.Lock()
+
+    def generate(self, name: str) -> None:
+        """Make the server's key, unless there is one of this name already."""
+        try:
+            self._run("--list-secret-keys", f"={name}")
+        except KeyRingError:
+            self._run("--passphrase", "", "--quick-generate-key", name, "future-default", "default", "never")
+
+    def seal(self, content: bytes, name: str, recipients: Sequence[str] | None) -> bytes:
+        """Sign with the key of this name; encrypt for the server and the recipients unless they are None."""
+        arguments = ["--local-user", f"={name}", "--digest-algo", "SHA256", "--sign"]
+        if recipients is not None:
+            arguments += ["--encrypt", "--trust-model", "always", "--cipher-algo", "AES256"]
+            for recipient in (f"={name}", *recipients):
+                arguments += ["--recipient", recipient]
+        return self._run(*arguments, content=content)[0]
+
+    def open(self, sealed: bytes) -> bytes:
+        """The content; KeyRingError unless a key of this ring signed it and it is whole."""
+        content, status = self._run("--decrypt", content=sealed)
+        if not any(line.startswith("[GNUPG:] GOODSIG ") for line in status.splitlines()):
+            raise KeyRingError("no good signature")
+        return content
+
+    def _run(self, *arguments: str, content: bytes = b"") -> tuple[bytes, str]:
+        program = shutil.which("gpg")
+        if program is None:
+            raise KeyRingError("gpg isn't installed")
+        with self._lock, tempfile.TemporaryDirectory(prefix="gpg-") as short:
+            # GnuPG's sockets lie in its folder, and their paths may have 107 characters.
+            home = Path(short, "home")
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            home.symlink_to(self._folder.resolve())
+            environment = {**os.environ, "LC_ALL": "C.UTF-8", "GNUPGHOME": str(home)}
+            try:
+                finished = subprocess.run(
+                    [
+                        program,
+                        "--batch",
+                        "--no-tty",
+                        "--quiet",
+                        "--status-fd",
+                        "2",
+                        "--output",
+                        "-",
+                        *arguments,
+                    ],
+                    input=content,
+                    capture_output=True,
+                    env=environment,
+                    timeout=_TIMEOUT_SECONDS,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise KeyRingError("gpg didn't end in time") from error
+            finally:
+                self._stop_agent(environment)
+        status = finished.stderr.decode(errors="replace")
+        if finished.returncode != 0:
+            raise KeyRingError(status.strip().rpartition("\n")[2])
+        return finished.stdout, status
+
+    @staticmethod
+    def _stop_agent(environment: dict[str, str]) -> None:
+        """End the agent that GnuPG leaves behind: it would outlive the server."""
+        program = shutil.which("gpgconf")
+        if program is not None:
+            command = [program, "--kill", "all"]
+            subprocess.run(command, env=environment, capture_output=True, check=False)
