@@ -8,12 +8,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from functools import cached_property
 
 from cryptography import x509
 from pydantic import BaseModel, ConfigDict
 
-from xroad_simulator.certificates import decode, encode
+from xroad_simulator.certificates import decode
 from xroad_simulator.identifiers import ClientId, ServerId
 
 _XMLNS = "http://x-road.eu/xsd/xroad.xsd"
@@ -148,24 +148,25 @@ class Parameters(_Model):
 
     def authorities(self) -> list[x509.Certificate]:
         """The certificates of the approved CAs and of those below them."""
-        return [decode(authority.certificate) for authority in self._authorities()]
+        return [certificate for certificate, _, _ in self._authorities]
 
-    def _authorities(self) -> Iterator[Authority]:
-        for service in self.certification_services:
-            yield service
-            yield from service.intermediates
+    @cached_property
+    def _authorities(self) -> tuple[tuple[x509.Certificate, Authority, bool], ...]:
+        """Every CA with its certificate read, and whether it is below an approved one."""
+        return tuple(
+            (decode(authority.certificate), authority, authority is not service)
+            for service in self.certification_services
+            for authority in (service, *service.intermediates)
+        )
 
     def responders(self, authority: x509.Certificate) -> list[Responder]:
         """Who tells the status of a CA's certificates."""
-        wanted = encode(authority)
-        named = [known.responders for known in self._authorities() if known.certificate == wanted]
+        named = [known.responders for certificate, known, _ in self._authorities if certificate == authority]
         return [responder for responders in named for responder in responders]
 
     def is_intermediate(self, authority: x509.Certificate) -> bool:
         """Whether a CA is below an approved one, so that its own status counts as well."""
-        wanted = encode(authority)
-        below = [known for service in self.certification_services for known in service.intermediates]
-        return any(known.certificate == wanted for known in below)
+        return any(is_below for certificate, _, is_below in self._authorities if certificate == authority)
 
     def server(self, identifier: ServerId) -> SecurityServer | None:
         """The server with this identifier, or None."""

@@ -64,7 +64,7 @@ def verified(content: bytes, authorities: Authorities) -> bool:
 
 
 def ids(log: MessageLog) -> list[str]:
-    return [entry.message_id for entry in log.to_archive(1000)]
+    return [log.entry(number).message_id for _, number in log.to_archive(1000)]
 
 
 def test_records_belong_to_the_own_client(tmp_path: Path, authorities: Authorities) -> None:

@@ -19,7 +19,7 @@ import os
 import re
 import subprocess
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from xroad_simulator.clock import now
@@ -34,8 +34,8 @@ _UNSUITABLE = re.compile(r"[\0\\<>/:|*?\x01-\x1f]")
 _TRANSFER_SECONDS = 3600
 
 
-def _group(entry: Entry, grouping: Grouping) -> str:
-    client = ClientId.parse(entry.belongs_to)
+def _group(owner: str, grouping: Grouping) -> str:
+    client = ClientId.parse(owner)
     if grouping is Grouping.NONE:
         return ""
     return "/".join((client.member if grouping is Grouping.MEMBER else client).parts)
@@ -50,17 +50,19 @@ def archive(settings: MessageLogSettings, log: MessageLog) -> list[Path]:
         raise OSError("archive-encryption-enabled: nothing is archived, for the simulator doesn't encrypt")
     _name_leftovers(settings.archive_path, log)
     made: list[Path] = []
-    while entries := log.to_archive(settings.archive_batch):
-        for group, records in itertools.groupby(entries, lambda item: _group(item, settings.archive_grouping)):
-            for part in _files(list(records), settings.archive_size):
+    while waiting := log.to_archive(settings.archive_batch):
+        for group, records in itertools.groupby(
+            waiting, lambda record: _group(record[0], settings.archive_grouping)
+        ):
+            for part in _files((log.entry(number) for _, number in records), settings.archive_size):
                 made.append(_write(settings.archive_path, log, group, part))
-        if len(entries) < settings.archive_batch:
+        if len(waiting) < settings.archive_batch:
             break
     return made
 
 
-def _files(entries: Sequence[Entry], size: int) -> Iterator[list[tuple[Entry, bytes]]]:
-    """Records with their containers, a list a file."""
+def _files(entries: Iterable[Entry], size: int) -> Iterator[list[tuple[Entry, bytes]]]:
+    """Records with their containers, a list a file: no more is held at once."""
     held: list[tuple[Entry, bytes]] = []
     total = 0
     for entry in entries:

@@ -232,24 +232,21 @@ class MessageLog:
     def stamped(self, batch: Batch, url: str, made: TimeStamp) -> None:
         """Keep the time stamp of a batch, for those of its records that have none yet."""
         result = None if batch.tree is None else batch.tree.result(STAMP_CHAIN)
-        changes: list[tuple[str, str | None, int]]
-        if batch.tree is None:
-            changes = [(batch.signatures[0].stamped(made.token).xml, None, batch.numbers[0])]
-        else:
-            chains = (batch.tree.chain(index, STAMPED) for index in range(len(batch.numbers)))
-            changes = [
-                (signature.xml, chain, number)
-                for signature, chain, number in zip(batch.signatures, chains, batch.numbers, strict=True)
-            ]
         with self._store.transaction() as connection:
             kept = connection.execute(
                 "INSERT INTO stamp_record (stamped_at, url, token, chain_result) VALUES (?, ?, ?, ?)",
                 (timestamp(made.time), url, made.token, result),
-            )
+            ).lastrowid
+            if batch.tree is None:
+                connection.execute(
+                    "UPDATE message_record SET signature = ?, stamp = ? WHERE number = ? AND stamp IS NULL",
+                    (batch.signatures[0].stamped(made.token).xml, kept, batch.numbers[0]),
+                )
+                return
+            tree = batch.tree
             connection.executemany(
-                "UPDATE message_record SET signature = ?, stamp_chain = ?, stamp = ? "
-                "WHERE number = ? AND stamp IS NULL",
-                [(xml, chain, kept.lastrowid, number) for xml, chain, number in changes],
+                "UPDATE message_record SET stamp_chain = ?, stamp = ? WHERE number = ? AND stamp IS NULL",
+                [(tree.chain(index, STAMPED), kept, number) for index, number in enumerate(batch.numbers)],
             )
 
     def entries(
@@ -263,13 +260,20 @@ class MessageLog:
             query += f" AND m.is_response = {int(is_response)}"
         return self._read(f"{query} ORDER BY m.number", *values)
 
-    def to_archive(self, limit: int) -> list[Entry]:
-        """Time-stamped records that aren't in an archive yet, those of one client together."""
-        return self._read(
-            f"{_JOINED} WHERE m.stamp IS NOT NULL AND NOT m.is_archived "
-            "ORDER BY m.belongs_to, m.number LIMIT ?",
-            limit,
-        )
+    def to_archive(self, limit: int) -> list[tuple[str, int]]:
+        """Owner and number of time-stamped records that aren't in an archive yet, each owner's together."""
+        with self._store.transaction() as connection:
+            rows = connection.execute(
+                "SELECT belongs_to, number FROM message_record WHERE stamp IS NOT NULL AND NOT is_archived "
+                "ORDER BY belongs_to, number LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return [(row[0], row[1]) for row in rows]
+
+    def entry(self, number: int) -> Entry:
+        """The record of a number."""
+        (found,) = self._read(f"{_JOINED} WHERE m.number = ?", number)
+        return found
 
     def _read(self, query: str, *values: str | int) -> list[Entry]:
         with self._store.transaction() as connection:
