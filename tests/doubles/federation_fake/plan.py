@@ -16,12 +16,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from federation_fake.answers import Answers
 from federation_fake.size import Size, arguments
 from federation_rig.authority import LocalAuthority
 from federation_rig.stack import descendants
+from stacks.federation.arguments import FederationArgs
+from stacks.providers.serving import serve
+from stacks.providers.xroad.provider import XRoadProvider
 
 _DOUBLES = Path(__file__).resolve().parents[1]
 _PATH = [str(_DOUBLES.parents[1] / "pulumi"), str(_DOUBLES.parents[1] / "inventories"), str(_DOUBLES)]
@@ -33,27 +40,30 @@ provider({folder!r})
 """
 
 
+class _Network(httpx.AsyncBaseTransport):
+    """All servers, declared in a folder. That is read at the first request: an engine won't wait for long."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.requests = 0
+
+    @cached_property
+    def _answers(self) -> Answers:
+        args = FederationArgs.model_validate_json((self._folder / "arguments.json").read_text(encoding="utf-8"))
+        certificates = [(self._folder / name).read_bytes() for name in ("ca.crt", "timestamp1.crt")]
+        return Answers(args, *certificates)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        return await self._answers.handle_async_request(request)
+
+
 def provider(folder: str) -> None:
     """Serve the provider, with all servers in its own process."""
-    from federation_fake.answers import Answers
-    from stacks.federation.arguments import FederationArgs
-    from stacks.providers.serving import serve
-    from stacks.providers.xroad.provider import XRoadProvider
-
     place = Path(folder)
-    args = FederationArgs.model_validate_json((place / "arguments.json").read_text(encoding="utf-8"))
-    authority = LocalAuthority(place)
-    answers = Answers(args, (place / "ca.crt").read_bytes(), (place / "timestamp1.crt").read_bytes())
-    handle = answers.handle_async_request
-    count = {"requests": 0}
-
-    async def counted(request: Any) -> Any:
-        count["requests"] += 1
-        return await handle(request)
-
-    answers.handle_async_request = counted  # type: ignore[method-assign]
-    serve(XRoadProvider(authority, answers))
-    (place / "requests").write_text(str(count["requests"]), encoding="utf-8")
+    network = _Network(place)
+    serve(XRoadProvider(LocalAuthority(place), network))
+    (place / "requests").write_text(str(network.requests), encoding="utf-8")
 
 
 def measure(size: Size, folder: Path) -> dict[str, Any]:
@@ -108,7 +118,8 @@ def _timed(operation: str, folder: Path, environment: dict[str, str]) -> dict[st
         told, failure = output.read(), errors.read()
     seconds = time.monotonic() - started
     if process.returncode != 0:
-        raise SystemExit(failure[-4000:])
+        errors_told = [line for line in failure.splitlines() if "error" in line]
+        raise SystemExit("\n".join(errors_told[:20]) or failure[-4000:])
     requests = folder / "requests"
     deadline = time.monotonic() + 10
     while not requests.exists() and time.monotonic() < deadline:

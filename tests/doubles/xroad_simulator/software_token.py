@@ -161,6 +161,13 @@ class SoftwareToken:
         """Whether too many wrong PINs were entered since the start of the server."""
         return self.tries_left == 0
 
+    @property
+    def status(self) -> str:
+        """What the APIs say of the last PIN (X-Road: SoftwareTokenWorker.java, activateToken)."""
+        if self.is_locked:
+            return "USER_PIN_LOCKED"
+        return "USER_PIN_INCORRECT" if self._failures else "OK"
+
     def initialize(self, pin: str) -> None:
         """Make the token with this PIN."""
         salt = secrets.token_bytes(16)

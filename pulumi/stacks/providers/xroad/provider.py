@@ -8,6 +8,7 @@ import httpx
 
 from stacks.providers.serving import ProviderError, Resource
 from stacks.providers.xroad.authority import CertificateAuthority
+from stacks.providers.xroad.resources.former import FORMER, FormerKind
 from stacks.providers.xroad.resources.kind import PACKAGE
 from stacks.providers.xroad.resources.kinds import KINDS
 from stacks.providers.xroad.servers import Servers
@@ -35,6 +36,7 @@ class XRoadProvider:
         """Read the settings; connections are made later."""
         self._servers = Servers(Settings.read(settings), self._authority, transport=self._transport)
         self._kinds = {kind.inputs.token(): kind(self._servers) for kind in KINDS}
+        self._kinds |= dict.fromkeys(FORMER, FormerKind())
 
     def resource(self, type_token: str) -> Resource:
         """The kind behind a type token."""

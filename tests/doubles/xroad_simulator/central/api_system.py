@@ -171,7 +171,7 @@ def _token(server: CentralServer) -> dict[str, Any]:
         "active": logged_in,
         "available": True,
         "logged_in": logged_in,
-        "status": "USER_PIN_LOCKED" if server.token.is_locked else "OK",
+        "status": server.token.status,
         "possible_actions": actions,
         "configuration_signing_keys": [views.signing_key(server, key) for key in keys],
         "serial_number": TOKEN_ID,
