@@ -127,19 +127,20 @@ class ClientRegistrationKind(Kind[ClientRegistrationInputs]):
         it is ended from the central side where another server has the subsystem as well, and what the client
         offers here stays until every server has fetched the configuration without it.
         """
-        if await self._is_registered_elsewhere(wish):
-            # All must know the other server before they are told to forget this one.
-            await distributed(self.servers)
-            await self._end_centrally(wish)
-            await distributed(self.servers)
-            return
+        subsystem = SubsystemId.parse(wish.subsystem)
         try:
-            present = await self.client(wish.server, SubsystemId.parse(wish.subsystem))
+            present = await self.client(wish.server, subsystem)
             if present is not None and present.is_management_services_provider:
                 # Its registration carries all the others'; it ends with its security server.
                 return
+            if await self._is_registered_elsewhere(wish):
+                # All must know the other server before they are told to forget this one.
+                await distributed(self.servers)
+                await self._end_centrally(wish)
+                await distributed(self.servers)
+                return
             if present is not None and present.status in _TO_BE_ENDED:
-                await self.servers.security(wish.server).unregister_client(SubsystemId.parse(wish.subsystem))
+                await self.servers.security(wish.server).unregister_client(subsystem)
                 return
         except ApiError as error:
             # The management services can't be reached, or an interrupted run was heard.
