@@ -159,8 +159,11 @@ class MessageLog:
         self._server = server
         self._store = server.store
         with self._store.transaction() as connection:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
+            # The last of the tables is there only if all are; messages open a log each.
+            there = "SELECT 1 FROM sqlite_master WHERE name = 'archive_record'"
+            if connection.execute(there).fetchone() is None:
+                for statement in _SCHEMA.split(";"):
+                    connection.execute(statement)
 
     def write(
         self, side: Side, request: Request, response: Response | None, envelope: Envelope
