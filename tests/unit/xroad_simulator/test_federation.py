@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from cryptography.exceptions import InvalidSignature
+from tests.unit.xroad_simulator.conftest import wait_for
 
 from xroad_simulator.certificates import signing_member
 from xroad_simulator.security.hash_chain import Proof
@@ -142,6 +143,23 @@ def test_client_that_wants_tls_is_refused_without(federation: Federation) -> Non
 
 def test_health_is_good(federation: Federation) -> None:
     assert httpx.get(federation.civil.port(5588), trust_env=False).status_code == 200
+
+
+@pytest.mark.usefixtures("allowed")
+def test_a_server_in_maintenance_gets_no_messages(federation: Federation) -> None:
+    """Asked for by a message to the management services, told by the configuration, minded by consumers."""
+    api, path = federation.apis["civil"], "/system/maintenance-mode"
+    refused = federation.apis["management"].refused("PUT", f"{path}/enable", json={})
+    assert refused == (409, "forbidden_enable_maintenance_mode_for_management_service")
+    api.ask("PUT", f"{path}/enable", json={"message": "Back at noon"})
+    try:
+        wait_for(lambda: federation.message().status_code != 200)
+        assert error_of(federation.message()) == (500, "Server.ClientProxy.maintenance_mode")
+        assert "administrator: Back at noon" in federation.message().json()["message"]
+        wait_for(lambda: api.ask("GET", path)["status"] == "ENABLED_MAINTENANCE_MODE")
+    finally:
+        api.ask("PUT", f"{path}/disable")
+    wait_for(lambda: federation.message().status_code == 200)
 
 
 def test_service_description_is_read(federation: Federation) -> None:

@@ -6,8 +6,11 @@ Management requests reach the central server without a message between; that pat
 from __future__ import annotations
 
 import base64
+import contextlib
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from xroad_simulator.central import management_requests
 from xroad_simulator.central.records import RequestOrigin, RequestType
 from xroad_simulator.central.services import _manage
 from xroad_simulator.certificates import parse_certificate
+from xroad_simulator.listeners import TlsFiles
 from xroad_simulator.security import configuration_client, management
 from xroad_simulator.security.server import SecurityServer
 
@@ -356,3 +360,47 @@ def test_a_new_signing_key_of_the_configuration_needs_no_new_anchor(pair: Pair) 
     assert len(told) == 2
     assert set(anchor.verification_certificates) < set(told)
     assert all(base64.b64decode(certificate) for certificate in told)
+
+
+def test_a_provider_without_the_certificate_that_its_client_named_is_a_warning(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """Tried with a connection; what is ignored is kept."""
+    pair.add_client(CLIENT)
+    described = pair.api.ask(
+        "POST",
+        f"/clients/{CLIENT}/service-descriptions",
+        json={
+            "url": "https://registry.example.test/",
+            "type": "REST",
+            "rest_service_code": "records",
+            "ignore_warnings": False,
+        },
+    )
+    path = f"/services/{described['services'][0]['id']}"
+    files = TlsFiles(tmp_path / "provider", "provider", ["127.0.0.1"])
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        Thread(target=_shake_hands, args=(listening, files), daemon=True).start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}/"
+
+        def change(address: str = url, **more: bool) -> list[str]:
+            body = {"url": address, "timeout": 60, "ssl_auth": True, **more}
+            answer = pair.api.call("PATCH", path, json=body)
+            return [] if answer.is_success else [item["code"] for item in answer.json()["warnings"]]
+
+        assert change("https://127.0.0.1:1/") == ["internal_server_ssl_error"]
+        assert change() == ["internal_server_ssl_handshake_error"]
+        assert change(ignore_warnings=True) == []
+        pair.api.ask("POST", f"/clients/{CLIENT}/tls-certificates", content=files.certificate())
+        assert change() == []
+
+
+def _shake_hands(listening: socket.socket, files: TlsFiles) -> None:
+    """Show a certificate to whoever comes, until the listener is closed."""
+    while True:
+        try:
+            connection, _ = listening.accept()
+        except OSError:
+            return
+        with contextlib.suppress(OSError), files.context.wrap_socket(connection, server_side=True) as tls:
+            tls.recv(1)

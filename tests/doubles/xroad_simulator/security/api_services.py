@@ -16,7 +16,7 @@ from xroad_simulator.errors import (
     warnings_detected,
 )
 from xroad_simulator.identifiers import ClientId, is_identifier_part
-from xroad_simulator.security import services
+from xroad_simulator.security import provider_tls, services
 from xroad_simulator.security.permissions import Permission
 from xroad_simulator.security.records import (
     AccessRightRecord,
@@ -26,6 +26,7 @@ from xroad_simulator.security.records import (
     ServiceRecord,
     ServiceType,
     SubjectType,
+    TlsCertificateRecord,
 )
 from xroad_simulator.security.server import Security, SecurityServer
 
@@ -402,6 +403,12 @@ def get_service(server: Security, service_id: str) -> dict[str, Any]:
 def change_service(server: Security, service_id: str, body: ServiceUpdate) -> dict[str, Any]:
     """Change address, time limit and TLS check, of one service or of its whole description."""
     _require_url(body.url)
+    client = server.service(service_id).client
+    if body.ssl_auth and not body.ignore_warnings:
+        listed = server.store.all(TlsCertificateRecord, f"{client}|")
+        code = provider_tls.warning(body.url, {record.certificate for record in listed})
+        if code is not None:
+            raise warnings_detected((code, [body.url]))
     with server.store.transaction():
         service = server.service(service_id)
         for other in server.services_of(service.client):

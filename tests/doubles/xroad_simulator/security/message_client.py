@@ -27,6 +27,7 @@ from xroad_simulator.certificates import (
     signing_member,
 )
 from xroad_simulator.global_configuration import ConfigurationError, Parameters
+from xroad_simulator.global_configuration import SecurityServer as RegisteredServer
 from xroad_simulator.identifiers import ClientId, ServerId, ServiceId
 from xroad_simulator.listeners import PEER_CERTIFICATE
 from xroad_simulator.management_protocol import ManagementError
@@ -183,8 +184,19 @@ def _addresses(server: SecurityServer, parameters: Parameters, request: Request)
             f"{_SIDE}.UnknownMember",
             f"Could not find addresses for service provider '{request.service.client}'",
         )
+    available = [host for host in hosts if not host.in_maintenance]
+    if not available:
+        raise MessageError(f"{_SIDE}.maintenance_mode", _in_maintenance(hosts[0]))
     port = server.settings.listening.port(server.settings.message_port)
-    return [(host.address, port) for host in hosts]
+    return [(host.address, port) for host in available]
+
+
+def _in_maintenance(host: RegisteredServer) -> str:
+    """What a consumer is told of a provider's server (`AbstractClientMessageProcessor.java`)."""
+    text = f'Security server with address "{host.address}" is in maintenance mode'
+    if not host.maintenance_message:
+        return text
+    return f'{text}. Message from "{host.address}" administrator: {host.maintenance_message}'
 
 
 def _check_provider(parameters: Parameters, provider: ClientId, peers: list[str]) -> None:
