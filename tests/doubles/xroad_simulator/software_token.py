@@ -166,6 +166,8 @@ class SoftwareToken:
         """What the APIs say of the last PIN (X-Road: SoftwareTokenWorker.java, activateToken)."""
         if self.is_locked:
             return "USER_PIN_LOCKED"
+        if self.tries_left == 1:
+            return "USER_PIN_FINAL_TRY"
         return "USER_PIN_INCORRECT" if self._failures else "OK"
 
     def initialize(self, pin: str) -> None:

@@ -119,12 +119,6 @@ def key_view(server: SecurityServer, key: KeyRecord) -> dict[str, Any]:
     return view
 
 
-def _pin_status(server: SecurityServer) -> str:
-    if server.token.is_locked:
-        return "USER_PIN_LOCKED"
-    return "USER_PIN_FINAL_TRY" if server.token.tries_left == 1 else "OK"
-
-
 def token_view(server: SecurityServer) -> dict[str, Any]:
     """`Token`: the software token."""
     record = server.token.record
@@ -136,7 +130,7 @@ def token_view(server: SecurityServer) -> dict[str, Any]:
         "name": record.name,
         "type": "SOFTWARE",
         "keys": [key_view(server, key) for key in server.store.all(KeyRecord)],
-        "status": _pin_status(server),
+        "status": server.token.status,
         "logged_in": logged_in,
         "available": True,
         "saved_to_configuration": True,
