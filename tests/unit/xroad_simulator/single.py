@@ -25,6 +25,7 @@ from tests.unit.xroad_simulator.conftest import (
 )
 from tests.unit.xroad_simulator.definitions import Exchange
 
+from xroad_simulator import parameters_xml
 from xroad_simulator.authentication import Role
 from xroad_simulator.central import application as central_application
 from xroad_simulator.central import configuration
@@ -173,13 +174,13 @@ def security(folder: Path, center: CentralServer, **settings: Any) -> Single:
     return Single("security", server, security_application.admin_application(server))
 
 
-def hear(server: SecurityServer, center: CentralServer) -> None:
+def hear(server: SecurityServer, center: CentralServer, lifetime: timedelta = timedelta(hours=1)) -> None:
     """Give a security server the configuration as it is now, as if it had just been fetched."""
     parameters = configured(center)
     record = ConfigurationRecord(
-        shared=base64.b64encode(b"-").decode(),
-        private=base64.b64encode(b"-").decode(),
-        expires=now() + timedelta(hours=1),
+        shared=base64.b64encode(parameters_xml.shared(parameters)).decode(),
+        private=base64.b64encode(parameters_xml.private(parameters)).decode(),
+        expires=now() + lifetime,
         fetched_at=now(),
         url="http://central.example.test/internalconf",
     )

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import socket
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -360,6 +361,19 @@ def test_a_new_signing_key_of_the_configuration_needs_no_new_anchor(pair: Pair) 
     assert len(told) == 2
     assert set(anchor.verification_certificates) < set(told)
     assert all(base64.b64decode(certificate) for certificate in told)
+
+
+def test_an_expired_configuration_is_not_used(pair: Pair) -> None:
+    """What needs one is refused, and the diagnostics tell; what is read from it last stays readable."""
+    single.hear(pair.server, pair.center.server, -timedelta(seconds=1))
+    assert pair.api.refused("GET", "/member-classes") == (500, "global_conf_outdated")
+    (key,) = (key for key in pair.api.ask("GET", "/tokens/0")["keys"] if key["usage"] == "AUTHENTICATION")
+    wish = {"key_label": "late", "csr_generate_request": pair.wish("SIGNING")}
+    assert pair.api.refused("POST", "/tokens/0/keys-with-csrs", json=wish)[1] == "global_conf_outdated"
+    assert pair.api.ask("GET", "/diagnostics/globalconf")["status_class"] == "FAIL"
+    assert pair.api.ask("GET", f"/keys/{key['id']}")["certificates"][0]["status"] == "REGISTERED"
+    pair.hear()
+    assert pair.api.ask("GET", "/member-classes") == ["GOV"]
 
 
 def test_a_provider_without_the_certificate_that_its_client_named_is_a_warning(

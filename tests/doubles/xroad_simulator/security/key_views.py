@@ -9,7 +9,7 @@ from typing import Any
 
 from cryptography import x509
 
-from xroad_simulator.certificates import decode, details, is_current
+from xroad_simulator.certificates import decode, details, is_current, issuer_among
 from xroad_simulator.errors import not_found
 from xroad_simulator.ocsp import OcspError, Status
 from xroad_simulator.security.records import CertificateRecord, CertificateStatus, CsrRecord, Usage
@@ -40,7 +40,11 @@ def ocsp_status(server: SecurityServer, record: CertificateRecord) -> str:
         return "DISABLED"
     if not is_current(certificate):
         return "EXPIRED"
-    return server.status(certificate) if server.is_issued_by_approved(certificate) else Status.UNKNOWN
+    # By the last configuration, expired or not: an officer must see the keys when it has expired, too.
+    parameters = server.last_configuration()
+    if parameters is None or issuer_among(certificate, parameters.authorities()) is None:
+        return Status.UNKNOWN
+    return server.status(certificate)
 
 
 def certificate_view(server: SecurityServer, record: CertificateRecord) -> dict[str, Any]:
