@@ -75,7 +75,7 @@ def machine() -> Callable[[str], Host]:
 @pytest.fixture
 def admin_api(host: Host) -> Callable[[str], Any]:
     """What the admin API of an X-Road server answers to the key that lies on its host."""
-    key = host.file("/etc/xroad/api-key").content_string
+    key = host.file("/etc/smartgouv/xroad/api-key").content_string
 
     def answer(path: str) -> Any:
         asked = f"curl -sk -H 'Authorization: X-Road-ApiKey token={key}' https://localhost:4000/api/v1{path}"

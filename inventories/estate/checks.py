@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 
-from estate.federation import Distribution, OperatingSystem
+from estate import exchange_checks
 from estate.federation_rules import FEDERATION_RULES, known
 from estate.hardware import Server, Switch, SwitchTier
 from estate.host import KUBERNETES_ROLES, Host, Role
@@ -465,21 +465,6 @@ def federation_is_consistent(estate: Estate) -> Iterator[Finding]:
         )
 
 
-def exchange_software_is_supported(estate: Estate) -> Iterator[Finding]:
-    """X-Road 7.8 runs on Ubuntu 22.04/24.04 and RHEL 8/9; the simulator only outside production."""
-    federation = estate.federation
-    simulated = federation.distribution is Distribution.SIMULATOR
-    if simulated and estate.site.environment is Environment.PRODUCTION:
-        yield Finding(("federation", "distribution"), "the simulator is test equipment, not for production")
-    if not simulated:
-        if federation.operating_system is OperatingSystem.DEBIAN_13:
-            yield Finding(
-                ("federation", "operating_system"), "X-Road has no packages for Debian: use Ubuntu or RHEL"
-            )
-        if federation.repository is None:
-            yield Finding(("federation",), "X-Road's packages need a 'repository'")
-
-
 def platform_is_consistent(estate: Estate) -> Iterator[Finding]:
     """Databases, images and ports that are named exist and aren't shared."""
     databases = {database.name for database in estate.postgresql.databases}
@@ -642,7 +627,7 @@ RULES: tuple[Rule, ...] = (
     hosts_reach_what_all_need,
     federation_is_consistent,
     *FEDERATION_RULES,
-    exchange_software_is_supported,
+    *exchange_checks.RULES,
     platform_is_consistent,
     certificates_are_recorded,
     shares_open_the_root,

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from estate.approval import Approvals
 from estate.endpoints import ServiceEndpoint
+from estate.exchange import Cluster, ConfigurationProxy, Kept, LocalIni, Memory, RemoteDatabase, ServerSettings
 from estate.groups import Group, SubsystemText
 from estate.types import Certificate, DomainName, IdentifierCode, Model, Name, Seconds, Version
 
@@ -111,6 +112,18 @@ class SecurityServer(Model):
     owner: IdentifierCode
     """A member code of the management member class' federation."""
     code: IdentifierCode
+    operating_system: OperatingSystem | None = None
+    """None: the federation's."""
+    memory: Memory = "d"
+    settings: LocalIni = Field(default_factory=dict)
+    database: RemoteDatabase | None = None
+    """None: on the host itself."""
+    cluster: Cluster | None = None
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Its hosts, the primary first."""
+        return (self.host, *(self.cluster.secondaries if self.cluster else ()))
 
 
 class SubsystemId(NamedTuple):
@@ -171,8 +184,10 @@ class PackageRepository(Model):
     """Where X-Road's packages come from: an internal mirror in production."""
 
     url: str = Field(pattern=r"^https://")
-    suite: str = Field(min_length=1)
+    """Of the Debian packages. The suite is `<codename>-<version>`, so that no other version can come."""
     component: str = "main"
+    rpm_url: str | None = Field(default=None, pattern=r"^https://")
+    """Of the RPM packages, above the folders `rhel/8` and `rhel/9`; for security servers on RHEL only."""
     key_fingerprint: str = Field(pattern=r"^[0-9A-F]{40}$")
 
 
@@ -202,6 +217,25 @@ class Federation(Model):
     """How often the global configuration is generated and fetched (X-Road: 60 s)."""
     configuration_lifetime: Seconds = 600
     """How long a generated configuration stays valid (X-Road: confExpireIntervalSeconds, 600 s)."""
+    settings: ServerSettings = ServerSettings()
+    central_server_database: RemoteDatabase | None = None
+    """None: on the central server itself."""
+    backups: Kept | None = None
+    """How backups of every server's configuration are encrypted, and where they go."""
+    archives: Kept | None = None
+    """The same for archives of the message logs."""
+    configuration_proxies: tuple[ConfigurationProxy, ...] = ()
+
+    def security_server_of(self, host: str) -> SecurityServer | None:
+        """The security server that a host is a node of."""
+        return next((server for server in self.security_servers if host in server.nodes), None)
+
+    def database_of(self, host: str) -> RemoteDatabase | None:
+        """The database service elsewhere that a host's server uses."""
+        if host == self.central_server:
+            return self.central_server_database
+        server = self.security_server_of(host)
+        return server.database if server else None
 
     def subsystems(self) -> dict[SubsystemId, Subsystem]:
         """Every subsystem by identifier."""

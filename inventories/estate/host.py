@@ -31,6 +31,10 @@ class Role(StrEnum):
     LOAD_BALANCER = "load_balancer"
     CENTRAL_SERVER = "central_server"
     SECURITY_SERVER = "security_server"
+    SECURITY_SERVER_CLUSTER = "security_server_cluster"
+    """A node of a security server that has several; it also carries `security_server`."""
+    CONFIGURATION_PROXY = "configuration_proxy"
+    """Distributes the global configuration in the central server's place."""
 
 
 KUBERNETES_ROLES = frozenset({Role.KUBERNETES_CONTROL_PLANE, Role.KUBERNETES_WORKER})

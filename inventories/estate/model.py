@@ -92,12 +92,31 @@ class Estate(Model):
         return self.hosts_with(*KUBERNETES_ROLES)
 
     @property
+    def managed_servers(self) -> tuple[Host, ...]:
+        """Hosts whose admin API changes the federation: not those that only follow a primary."""
+        following = {
+            name
+            for server in self.federation.security_servers
+            if server.cluster is not None
+            for name in server.cluster.secondaries
+        }
+        servers = self.hosts_with(Role.CENTRAL_SERVER, Role.SECURITY_SERVER)
+        return tuple(host for host in servers if host.name not in following)
+
+    @property
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret that the site needs, derived from what it contains."""
         return secrets_of(
             databases=self.postgresql.databases,
             time_stamping_hosts=[host.name for host in self.hosts_with(Role.TIME_STAMPING)],
-            exchange_hosts=[host.name for host in self.hosts_with(Role.CENTRAL_SERVER, Role.SECURITY_SERVER)],
+            token_hosts=[
+                host.name for host in (*self.managed_servers, *self.hosts_with(Role.CONFIGURATION_PROXY))
+            ],
+            administered_hosts=[
+                host.name for host in self.hosts_with(Role.CENTRAL_SERVER, Role.SECURITY_SERVER)
+            ],
+            clustered_hosts=[server.host for server in self.federation.security_servers if server.cluster],
+            remote_database_hosts=[host.name for host in self.hosts if self.federation.database_of(host.name)],
             bmc_credentials=sorted({server.bmc.credentials for server in self.servers}),
         )
 
@@ -124,6 +143,13 @@ class Estate(Model):
         if host.has(Role.LOAD_BALANCER):
             names.extend((self.portal.host_name, self.status_name))
             names.extend(self.service_name(sector) for sector in self.sectors)
+        for server in self.federation.security_servers:
+            # Information systems and operators know the nodes by the name of all of them.
+            if server.cluster is not None and host.name in server.nodes:
+                names.append(server.cluster.address)
+        for proxy in self.federation.configuration_proxies:
+            if proxy.host == host.name and proxy.address not in (None, self.fqdn(host)):
+                names.append(str(proxy.address))
         if host.name == self.federation.central_server and self.federation.address != self.fqdn(host):
             names.append(self.federation.address)
         return tuple(names)

@@ -51,6 +51,10 @@ class Endpoint(StrEnum):
     OCSP_RESPONSES = "ocsp_responses"
     INFORMATION_SYSTEMS = "information_systems"
     HEALTH = "health"
+    SERVER_CONFIGURATION = "server_configuration"
+    """The database that a clustered security server's secondaries replicate."""
+    CLUSTERED_SERVERS = "clustered_servers"
+    """What a load balancer offers for a clustered security server behind it."""
 
 
 class Shown(StrEnum):
@@ -134,7 +138,9 @@ LISTENERS: dict[Endpoint, Listener] = {
     # X-Road's ports: ig-cs and ig-ss, "Network ports" (information systems on 8080/8443 since 7.4).
     Endpoint.ADMIN_API: Listener(ports=(4000,), roles=_XROAD, tls=Tls(port=4000)),
     Endpoint.GLOBAL_CONFIGURATION: Listener(
-        ports=(80, 443), roles=frozenset({Role.CENTRAL_SERVER}), tls=Tls(port=443)
+        ports=(80, 443),
+        roles=frozenset({Role.CENTRAL_SERVER, Role.CONFIGURATION_PROXY}),
+        tls=Tls(port=443),
     ),
     # These two show a certificate that the central server made for itself.
     Endpoint.REGISTRATION: Listener(ports=(4001,), roles=frozenset({Role.CENTRAL_SERVER})),
@@ -143,6 +149,9 @@ LISTENERS: dict[Endpoint, Listener] = {
     Endpoint.OCSP_RESPONSES: Listener(ports=(5577,), roles=_SERVER),
     Endpoint.INFORMATION_SYSTEMS: Listener(ports=(8080, 8443), roles=_SERVER, tls=Tls(port=8443)),
     Endpoint.HEALTH: Listener(ports=(5588,), roles=_SERVER),
+    # ig-xlb 4.2: beside the database of messages, which isn't replicated.
+    Endpoint.SERVER_CONFIGURATION: Listener(ports=(5433,), roles=frozenset({Role.SECURITY_SERVER_CLUSTER})),
+    Endpoint.CLUSTERED_SERVERS: Listener(ports=(5500, 5577, 8080, 8443), roles=_BALANCER),
 }
 """The one home of every well-known port."""
 

@@ -37,13 +37,23 @@ def time_stamping_key(host: str) -> str:
 
 
 def pin(host: str) -> str:
-    """The secret that holds the software token PIN of a central or security server."""
+    """The secret that holds the software token PIN of a server; the nodes of a cluster have their primary's."""
     return f"xroad-pin-{host}"
 
 
 def admin_password(host: str) -> str:
     """The secret that holds the password of a central or security server's admin account."""
     return f"xroad-admin-{host}"
+
+
+def server_configuration(host: str) -> str:
+    """The secret that opens the configuration database on every node of the cluster whose primary is `host`."""
+    return f"xroad-serverconf-{host}"
+
+
+def database_administrator(host: str) -> str:
+    """The secret of the administrator of the database service elsewhere that a host's server uses."""
+    return f"xroad-database-{host}"
 
 
 def api_key(host: str) -> str:
@@ -71,7 +81,10 @@ STANDING = (
 def secrets_of(
     databases: Iterable[Database],
     time_stamping_hosts: Iterable[str],
-    exchange_hosts: Iterable[str],
+    token_hosts: Iterable[str],
+    administered_hosts: Iterable[str],
+    clustered_hosts: Iterable[str],
+    remote_database_hosts: Iterable[str],
     bmc_credentials: Iterable[str],
 ) -> tuple[Secret, ...]:
     """The standing secrets and those that the named objects bring."""
@@ -85,9 +98,16 @@ def secrets_of(
         found.append(
             Secret(name=time_stamping_key(host), description=f"Opens the time-stamping key of '{host}'")
         )
-    for host in exchange_hosts:
+    for host in token_hosts:
         found.append(Secret(name=pin(host), description=f"Software token PIN of '{host}'"))
+    for host in administered_hosts:
         found.append(Secret(name=admin_password(host), description=f"Admin account of '{host}'"))
+    for host in clustered_hosts:
+        told = f"Configuration database of the nodes of '{host}'"
+        found.append(Secret(name=server_configuration(host), description=told))
+    for host in remote_database_hosts:
+        told = f"Administrator of the database service of '{host}'"
+        found.append(Secret(name=database_administrator(host), description=told, generated=False))
     for name in bmc_credentials:
         found.append(Secret(name=name, description="Account of baseboard controllers", generated=False))
     return tuple(found)

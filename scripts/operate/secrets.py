@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from estate import Estate
-from estate.host import Role
 from estate.secrets import api_key
 from operate.failure import ExitCode, Failure
 from operate.files import private_directory, write_atomically
@@ -79,8 +78,8 @@ class SecretStore:
 
         API keys aren't declared: they are made on their hosts and brought here by an apply.
         """
-        exchange = estate.hosts_with(Role.CENTRAL_SERVER, Role.SECURITY_SERVER)
-        declared = {secret.name for secret in estate.secrets} | {api_key(host.name) for host in exchange}
+        keys = {api_key(host.name) for host in estate.managed_servers}
+        declared = {secret.name for secret in estate.secrets} | keys
         if not self.directory.is_dir():
             return []
         return sorted(

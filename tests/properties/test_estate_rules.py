@@ -435,9 +435,36 @@ def short_lived_configuration(data: dict[str, Any], draw: st.DataObject) -> str:
     return "must outlive two intervals"
 
 
+def setting_that_does_not_exist(data: dict[str, Any], draw: st.DataObject) -> str:
+    server = draw.draw(st.sampled_from(data["federation"]["security_servers"]))
+    server["settings"] = {"proxy": {"health-chek-port": 5588}}
+    return "[proxy] has no parameter 'health-chek-port'; did you mean 'health-check-port'?"
+
+
+def node_of_no_cluster(data: dict[str, Any], draw: st.DataObject) -> str:
+    host = draw.draw(st.sampled_from([h for h in data["hosts"] if "security_server" in h["roles"]]))
+    host["roles"] = (*host["roles"], "security_server_cluster")
+    return f"which '{host['name']}' isn't in the federation"
+
+
+def proxy_of_nothing(data: dict[str, Any], draw: st.DataObject) -> str:
+    host = draw.draw(st.sampled_from([h for h in data["hosts"] if "monitoring" in h["roles"]]))
+    host["roles"] = (*host["roles"], "configuration_proxy")
+    return f"'{host['name']}' proxies no configuration of the federation"
+
+
+def database_of_two_servers(data: dict[str, Any], draw: st.DataObject) -> str:
+    first, second = draw.draw(st.permutations(data["federation"]["security_servers"]))[:2]
+    first["database"] = second["database"] = {"host": "db.example", "version": 16}
+    return f"'{first['host']}' would share db.example:5432 with another server"
+
+
 ANYWHERE: tuple[Break, ...] = (
     more_approvals_than_approvers,
     approver_twice,
+    setting_that_does_not_exist,
+    node_of_no_cluster,
+    proxy_of_nothing,
     host_in_other_zone,
     duplicate_address,
     duplicate_name,
@@ -601,6 +628,7 @@ def no_package_repository(data: dict[str, Any], _: st.DataObject) -> str:
 
 
 IN_PRODUCTION: tuple[Break, ...] = (
+    database_of_two_servers,
     key_in_software,
     quorum_in_one_rack,
     quorum_on_one_feed,

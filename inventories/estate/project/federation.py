@@ -62,7 +62,7 @@ def federation(estate: Estate) -> dict[str, Any]:
 
 
 def _settings(estate: Estate) -> dict[str, Any]:
-    hosts = estate.hosts_with(Role.CENTRAL_SERVER, Role.SECURITY_SERVER)
+    hosts = estate.managed_servers
     authority = estate.hosts_with(Role.CERTIFICATE_AUTHORITY)[0]
     return {
         "central": estate.federation.central_server,
@@ -146,7 +146,7 @@ def _security_server(estate: Estate, server: SecurityServer) -> dict[str, Any]:
     return {
         "server": server.host,
         "identity": f"{_member_id(estate, owner)}:{server.code}",
-        "address": estate.fqdn(server.host),
+        "address": server.cluster.address if server.cluster else estate.fqdn(server.host),
         "owner": _member_id(estate, owner),
         "owner_name": owner.name,
         "country": estate.trust.country,

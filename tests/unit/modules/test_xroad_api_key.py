@@ -34,6 +34,10 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.keys: list[str] = []
+        self.numbers: dict[str, int] = {}
+        """The number of each key that was made, deleted ones included."""
+        self.remembers: list[str] = []
+        """Deleted keys that the server's cache still lets in, each once more."""
         self.roles: list[str] = []
         self.starting = 0
         """How many more requests meet a server that is still starting."""
@@ -63,8 +67,24 @@ class Handler(BaseHTTPRequestHandler):
             self.server.starting -= 1
             self._answer(503)
             return
-        known = [f"X-Road-ApiKey token={key}" for key in self.server.keys]
-        self._answer(200 if self.headers["Authorization"] in known else 401)
+        if self.path.endswith("/api-keys"):
+            listed = [{"id": self.server.numbers[key], "roles": ROLES} for key in self.server.keys]
+            self._answer(200, listed)
+            return
+        key = (self.headers["Authorization"] or "").removeprefix("X-Road-ApiKey token=")
+        if key in self.server.remembers:
+            self.server.remembers.remove(key)
+            self._answer(200)
+            return
+        self._answer(200 if key in self.server.keys else 401)
+
+    def do_DELETE(self) -> None:
+        number = int(self.path.rpartition("/")[2])
+        self.server.asked.append(f"DELETE {number}")
+        (key,) = (key for key in self.server.keys if self.server.numbers[key] == number)
+        self.server.keys.remove(key)
+        self.server.remembers.append(key)
+        self._answer(200)
 
     def do_POST(self) -> None:
         self.server.asked.append(f"POST {self.path}")
@@ -77,8 +97,10 @@ class Handler(BaseHTTPRequestHandler):
         if "NO_ROLE" in self.server.roles:
             self._answer(400, {"error": {"code": "invalid_role"}})
             return
-        self.server.keys.append(f"key-{len(self.server.keys) + 1}")
-        self._answer(200, {"id": 1, "key": self.server.keys[-1], "roles": self.server.roles})
+        key = f"key-{len(self.server.numbers) + 1}"
+        self.server.keys.append(key)
+        self.server.numbers[key] = 100 + len(self.server.numbers) + 1
+        self._answer(200, {"id": self.server.numbers[key], "key": key, "roles": self.server.roles})
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name in the base class
         """Nothing: the tests read `asked`."""
@@ -141,7 +163,7 @@ def test_a_fresh_server_makes_a_key_with_the_roles(server: Server, path: Path, r
     assert server.roles == ROLES
     assert path.read_text() == "key-1"
     assert path.stat().st_mode & 0o777 == 0o600
-    assert [file.name for file in path.parent.iterdir()] == ["api-key"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["api-key", "api-key.ids"]
 
 
 def test_a_known_key_stays(server: Server, path: Path, run: Run) -> None:
@@ -251,3 +273,93 @@ def test_tls_needs_no_authority_and_proxies_are_not_asked(
         monkeypatch.setenv(name, "http://127.0.0.1:1")
 
     assert run(url=server.url.replace("http", "https"))["key"] == "key-1"
+
+
+def rotated(path: Path, run: Run) -> dict[str, Any]:
+    """A whole rotation, as the role has it; what it ended with."""
+    run(state="next")
+    return run(state="rotated", cache_seconds=1)
+
+
+def test_a_rotation_leaves_one_key_which_is_another(server: Server, path: Path, run: Run) -> None:
+    run()
+    made = rotated(path, run)
+
+    assert (made["changed"], made["key"], made["former_stays"]) == (True, "key-2", False)
+    assert server.keys == ["key-2"]
+    assert path.read_text() == "key-2"
+    assert sorted(file.name for file in path.parent.iterdir()) == ["api-key", "api-key.ids"]
+
+
+def test_the_former_key_works_until_the_next_is_everywhere(server: Server, path: Path, run: Run) -> None:
+    """Between the two steps the controller gets the new key."""
+    run()
+    made = run(state="next")
+
+    assert made["key"] == "key-2"
+    assert server.keys == ["key-1", "key-2"]
+    assert path.read_text() == "key-1"
+
+
+def test_the_rotation_ends_when_the_servers_cache_has_forgotten_the_former_key(
+    server: Server, path: Path, run: Run
+) -> None:
+    run()
+    rotated(path, run)
+
+    assert server.remembers == []
+    assert server.asked[-1] == "GET /api/v1/system/version"
+
+
+def test_a_next_key_that_does_not_work_costs_no_other(server: Server, path: Path, run: Run) -> None:
+    run()
+    run(state="next")
+    server.keys.remove("key-2")
+    failed = run(state="rotated")
+
+    assert failed["failed"]
+    assert "the former one stays" in failed["msg"]
+    assert server.keys == ["key-1"]
+    assert path.read_text() == "key-1"
+
+
+def test_an_interrupted_rotation_is_gone_on_with(server: Server, path: Path, run: Run) -> None:
+    """Killed after the first step: no third key is made."""
+    run()
+    run(state="next")
+    again = rotated(path, run)
+
+    assert again["key"] == "key-2"
+    assert server.keys == ["key-2"]
+
+
+def test_keys_of_rotations_killed_before_the_deletion_go_with_the_next(
+    server: Server, path: Path, run: Run
+) -> None:
+    run()
+    run(state="next")
+    # Killed between the new key's place and the former one's deletion.
+    path.with_name("api-key.next").replace(path)
+    rotated(path, run)
+
+    assert server.keys == ["key-3"]
+
+
+def test_keys_of_others_stay(server: Server, path: Path, run: Run) -> None:
+    server.keys.append("somebody's")
+    server.numbers["somebody's"] = 7
+    run()
+    rotated(path, run)
+
+    assert server.keys == ["somebody's", "key-3"]
+
+
+def test_a_key_whose_number_nobody_knows_is_told(server: Server, path: Path, run: Run) -> None:
+    """It was made before numbers were kept."""
+    server.keys.append("old")
+    server.numbers["old"] = 1
+    keep(path, "old")
+    ended = rotated(path, run)
+
+    assert ended["former_stays"]
+    assert server.keys == ["old", "key-2"]

@@ -21,11 +21,11 @@ KNOWN = {
 """SHA-512 crypt of 5000 rounds with the salt of host ss1, computed by passlib."""
 
 
-@pytest.fixture(params=["central_server", "security_server"])
-def task(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """A role's task that makes the hash."""
-    tasks = yaml.safe_load((ROLES / request.param / "tasks/configure.yml").read_text(encoding="utf-8"))
-    (found,) = (each for each in tasks if each.get("register") == f"__{request.param}_secrets")
+@pytest.fixture
+def task() -> dict[str, Any]:
+    """The task that makes the hash."""
+    tasks = yaml.safe_load((ROLES / "xroad_server/tasks/configure.yml").read_text(encoding="utf-8"))
+    (found,) = (each for each in tasks if each.get("register") == "__xroad_server_answers")
     return dict(found)
 
 
@@ -33,7 +33,7 @@ def argv(task: dict[str, Any]) -> list[str]:
     """The command on host ss1, of which it may know the name alone."""
     templates = Environment(autoescape=False)  # noqa: S701 - a command, not a page
     templates.filters["hash"] = lambda text, kind: hashlib.new(kind, text.encode()).hexdigest()
-    words = task["host_state"]["asks"]["hash"]["argv"]
+    words = task["vars"]["__xroad_server_account"]["hash"]["argv"]
     return [templates.from_string(word).render(inventory_hostname="ss1") for word in words]
 
 
@@ -47,7 +47,7 @@ def test_a_password_has_one_hash(task: dict[str, Any], password: str, checksum: 
 
 def test_the_password_is_shown_nowhere(task: dict[str, Any]) -> None:
     """Not among a process's arguments, nor in a run's output."""
-    command = task["host_state"]["asks"]["hash"]
+    command = task["vars"]["__xroad_server_account"]["hash"]
 
     assert "password" not in str(command["argv"])
     assert "_admin.password" in command["stdin"]

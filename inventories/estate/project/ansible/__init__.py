@@ -23,8 +23,10 @@ BY_ROLE: dict[Role, tuple[str, ...]] = {
     Role.KUBERNETES_CONTROL_PLANE: ("container_runtime", "kubernetes"),
     Role.KUBERNETES_WORKER: ("container_runtime", "kubernetes"),
     Role.LOAD_BALANCER: ("load_balancer",),
-    Role.CENTRAL_SERVER: ("central_server",),
-    Role.SECURITY_SERVER: ("security_server",),
+    Role.CENTRAL_SERVER: ("xroad_server", "central_server"),
+    Role.SECURITY_SERVER: ("xroad_server", "security_server"),
+    Role.SECURITY_SERVER_CLUSTER: ("security_server_cluster",),
+    Role.CONFIGURATION_PROXY: ("xroad_server", "configuration_proxy"),
 }
 """Ansible roles that a role of the estate brings."""
 

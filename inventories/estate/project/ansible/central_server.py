@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from estate.federation import Distribution, Federation
+from estate.federation import Distribution
 from estate.host import Host
 from estate.model import Estate
-from estate.project.ansible.exchange_server import shared
 
 
 def variables(estate: Estate, host: Host) -> dict[str, Any]:
-    """Packages, interval of the configuration, and the names of the server's secrets."""
-    federation = estate.federation
+    """What X-Road keeps in its database and no API changes; the simulator reads it from `local.ini`."""
+    if estate.federation.distribution is Distribution.SIMULATOR:
+        return {}
     return {
-        "central_server_settings": _settings(federation),
-        **shared("central_server", federation, host),
+        "central_server_parameters": {"confExpireIntervalSeconds": estate.federation.configuration_lifetime}
     }
-
-
-def _settings(federation: Federation) -> dict[str, Any]:
-    """`local.ini`: how often the configuration is generated, and how long it is good for."""
-    settings: dict[str, Any] = {
-        "admin-service": {"global-configuration-generation-rate-in-seconds": federation.configuration_interval}
-    }
-    if federation.distribution is Distribution.SIMULATOR:
-        # X-Road keeps this one in its database (confExpireIntervalSeconds).
-        settings["simulator"] = {"configuration-lifetime-in-seconds": federation.configuration_lifetime}
-    return settings

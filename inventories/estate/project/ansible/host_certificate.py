@@ -9,14 +9,19 @@ from estate.model import Estate
 from estate.network import LISTENERS, Endpoint
 from estate.project.ansible.secret import secret
 
+_EXCHANGE = ("xroad-certificates.service",)
+"""Hands it on to X-Road's own keystores and services."""
+
 RELOADED: dict[Role, tuple[str, ...]] = {
     Role.CERTIFICATE_AUTHORITY: ("trust-services-issuing.service",),
     Role.POSTGRESQL: ("postgresql@*.service",),
     Role.REGISTRY: ("registry-tls.service",),
     Role.MONITORING: ("prometheus.service", "prometheus-alertmanager.service"),
     Role.LOAD_BALANCER: ("haproxy.service",),
-    Role.CENTRAL_SERVER: ("xroad-center.service",),
-    Role.SECURITY_SERVER: ("xroad-proxy.service",),
+    Role.CENTRAL_SERVER: _EXCHANGE,
+    Role.SECURITY_SERVER: _EXCHANGE,
+    Role.SECURITY_SERVER_CLUSTER: ("postgresql@*.service",),
+    Role.CONFIGURATION_PROXY: _EXCHANGE,
 }
 """Units that read the host's certificate, by the role that brings them."""
 
@@ -32,5 +37,7 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         "host_certificate_issuer": estate.trust.infrastructure_tls.name,
         "host_certificate_provisioner_password": secret("infrastructure-tls-hosts"),
         "host_certificate_lifetime_hours": estate.trust.infrastructure_tls.leaf_lifetime,
-        "host_certificate_reload_units": [unit for role in host.roles for unit in RELOADED.get(role, ())],
+        "host_certificate_reload_units": list(
+            dict.fromkeys(unit for role in host.roles for unit in RELOADED.get(role, ()))
+        ),
     }

@@ -34,6 +34,7 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
                 "health_path": "/health",
             }
         ],
+        "load_balancer_passed_routes": _clusters(estate, host),
         "load_balancer_routes": [
             {
                 "name": "portal",
@@ -58,6 +59,20 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
     }
 
 
+def _clusters(estate: Estate, host: Host) -> list[dict[str, Any]]:
+    """The security server of several nodes that the host balances, if any."""
+    return [
+        {
+            "name": server.host,
+            "ports": list(LISTENERS[Endpoint.CLUSTERED_SERVERS].ports),
+            "health_port": LISTENERS[Endpoint.HEALTH].port,
+            "servers": [{"name": name, "address": str(estate.host(name).address)} for name in server.nodes],
+        }
+        for server in estate.federation.security_servers
+        if server.cluster is not None and server.cluster.balancer == host.name
+    ]
+
+
 def _servers(estate: Estate, port: int) -> list[dict[str, Any]]:
     """The workers: each of them passes a node port on to the pods, wherever they run."""
     return [
@@ -68,11 +83,14 @@ def _servers(estate: Estate, port: int) -> list[dict[str, Any]]:
 
 def _representatives(estate: Estate, sector: Sector) -> list[str]:
     """Addresses of the security servers that offer a sector system to the federation: nobody else calls it."""
-    hosts = {
+    named = {
         server
         for subsystem in estate.federation.subsystems().values()
         for service in subsystem.services
         if service.sector == sector.name
         for server in subsystem.security_servers
+    }
+    hosts = {
+        node for server in estate.federation.security_servers if server.host in named for node in server.nodes
     }
     return [f"{estate.host(name).address}/32" for name in sorted(hosts)]

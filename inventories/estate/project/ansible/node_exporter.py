@@ -37,6 +37,7 @@ BY_ROLE: dict[Role, tuple[str, ...]] = {
     Role.KUBERNETES_WORKER: _NODE,
     Role.CENTRAL_SERVER: ("/etc/xroad/ssl/*.crt",),
     Role.SECURITY_SERVER: ("/etc/xroad/ssl/*.crt",),
+    Role.CONFIGURATION_PROXY: ("/etc/xroad/ssl/*.crt",),
 }
 """Further files with certificates and revocation lists, by the role that brings them."""
 

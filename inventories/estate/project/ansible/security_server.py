@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from estate.federation import Distribution, Federation
 from estate.host import Host
 from estate.model import Estate
 from estate.network import LISTENERS, Endpoint
-from estate.project.ansible.exchange_server import shared
 
 
 def variables(estate: Estate, host: Host) -> dict[str, Any]:
-    """Packages, intervals of the configuration, and the names of the server's secrets."""
-    federation = estate.federation
+    """Memory, where its health is asked for, and which node of a cluster it is."""
+    server = estate.federation.security_server_of(host.name)
+    node_type = ""
+    if server is not None and server.cluster is not None:
+        node_type = "master" if host.name == server.host else "slave"
     return {
-        "security_server_settings": _settings(federation),
-        **shared("security_server", federation, host),
+        "security_server_node_type": node_type,
+        "security_server_memory": server.memory if server else "d",
+        "security_server_health_port": LISTENERS[Endpoint.HEALTH].port,
     }
-
-
-def _settings(federation: Federation) -> dict[str, Any]:
-    """`local.ini`: the health check, and the clock where it isn't X-Road's own."""
-    interval = federation.configuration_interval
-    proxy: dict[str, Any] = {"health-check-port": LISTENERS[Endpoint.HEALTH].port}
-    settings: dict[str, Any] = {
-        "proxy": proxy,
-        "configuration-client": {"update-interval": interval},
-    }
-    if federation.distribution is Distribution.SIMULATOR:
-        # On a scaled clock a revoked right bites as soon as the rest of a change does.
-        proxy["server-conf-cache-period"] = interval
-    return settings

@@ -63,7 +63,7 @@ def test_health_check_tells_why(host):
     assert "Global configuration" in answer.stdout
 
 
-@pytest.mark.parametrize("path", ["/etc/xroad/api-key", "/etc/xroad/token-pin"])
+@pytest.mark.parametrize("path", ["/etc/smartgouv/xroad/api-key", "/etc/smartgouv/xroad/token-pin"])
 def test_secrets_are_for_root_alone(host, path):
     file = host.file(path)
     assert (file.user, file.group, file.mode) == ("root", "root", 0o600)
@@ -71,7 +71,7 @@ def test_secrets_are_for_root_alone(host, path):
 
 def test_controller_got_the_key(host):
     kept = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "xroad-api-key-instance")
-    assert kept.read_text() == host.file("/etc/xroad/api-key").content_string
+    assert kept.read_text() == host.file("/etc/smartgouv/xroad/api-key").content_string
     assert kept.stat().st_mode & 0o777 == 0o600
 
 

@@ -1,0 +1,33 @@
+"""Action of module `xroad_release`: judges the step from the installed version by the estate's table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from estate.xroad_versions import RefusedStepError, refuse_before_central, step
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Runs the module, then `estate.xroad_versions`."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The module's result with the step, or a failure that says why it isn't taken."""
+        super().run(tmp, task_vars)
+        wanted = self._task.args.get("wanted")
+        found: dict[str, Any] = self._execute_module(
+            module_name="xroad_release",
+            module_args={"package": self._task.args["package"]},
+            task_vars=task_vars,
+        )
+        if found.get("failed") or wanted is None:
+            return found
+        try:
+            taken = step(found["installed"], str(wanted))
+            # A preview of an empty site comes before there is a central server.
+            if "central" in self._task.args and (self._task.args["central"] or not self._task.check_mode):
+                refuse_before_central(self._task.args["central"], str(wanted))
+        except RefusedStepError as refusal:
+            return {**found, "failed": True, "msg": str(refusal)}
+        return {**found, "step": taken.kind, "told": taken.told}
