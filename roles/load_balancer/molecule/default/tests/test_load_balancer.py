@@ -117,3 +117,32 @@ def test_a_reload_takes_a_renewed_certificate_and_drops_no_request(host: Host, m
 @pytest.mark.on("balancer")
 def test_the_load_balancer_starts_at_boot(host: Host) -> None:
     assert host.service("haproxy").is_enabled
+
+
+ASKED = (
+    "python3 -c \"import socket; s = socket.create_connection(('balancer', 5500), 5); s.sendall(b'hello'); "
+    'print(s.recv(100).decode())"'
+)
+
+
+def answering(host: Host, times: int = 6) -> set[str]:
+    """Nodes that answered, each of which got what was sent as it was."""
+    answers = [host.check_output(ASKED) for _ in range(times)]
+    assert all(answer.endswith(" hello") for answer in answers)
+    return {answer.split()[0] for answer in answers}
+
+
+@pytest.mark.on("citizen")
+def test_connections_are_passed_on_to_all_nodes_that_are_well(host: Host, machine: Machines) -> None:
+    """One in maintenance gets no more, and comes back."""
+    settled = "for i in $(seq 60); do {} && exit 0; sleep 1; done; exit 1"
+    state = f'{METRICS} | grep -q \'server_status{{proxy="exchange-5500",server="second",state="{{}}"}} 1\''
+    assert answering(host) == {"worker", "security-server"}
+    try:
+        machine("security-server").check_output("rm /root/well")
+        machine("balancer").check_output(settled.format(state.format("DOWN")))
+        assert answering(host) == {"worker"}
+    finally:
+        machine("security-server").check_output("touch /root/well")
+    machine("balancer").check_output(settled.format(state.format("UP")))
+    assert answering(host) == {"worker", "security-server"}
