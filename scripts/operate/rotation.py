@@ -281,6 +281,9 @@ ROTATIONS: dict[str, Rotation] = {
         (clients.status, clients.stamps, clients.citizens),
         lambda run: _replace(run, TRUST_SERVICES),
     ),
+    "api-keys": Rotation(
+        "keys of the admin APIs of all exchange servers", (clients.citizens,), _playbook("rotate_api_keys")
+    ),
     FEDERATION: Rotation(
         "X-Road certificates of all security servers", (clients.citizens, clients.status), _federation
     ),
