@@ -25,7 +25,7 @@ import httpx
 from federation_fake.answers import Answers
 from federation_fake.size import Size, arguments
 from federation_rig.authority import LocalAuthority
-from federation_rig.stack import descendants
+from federation_rig.processes import descendants
 from stacks.federation.arguments import FederationArgs
 from stacks.providers.serving import serve
 from stacks.providers.xroad.provider import XRoadProvider

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from federation_rig.processes import descendants
 from federation_rig.simulation import DOUBLES, Simulation
 from stacks.federation.arguments import FederationArgs
 
@@ -134,16 +135,6 @@ class Stack:
     def writes(self) -> list[str]:
         """Requests that weren't GET."""
         return [line for line in self.requests().splitlines() if not line.startswith("GET ")]
-
-
-def descendants(process: int) -> list[int]:
-    """Processes that a process started, and theirs. Each of its threads has children of its own."""
-    found: list[int] = []
-    for task in Path(f"/proc/{process}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in task.read_text(encoding="ascii").split():
-                found += [int(child), *descendants(int(child))]
-    return found
 
 
 def prepared(simulation: Simulation, engine: Path) -> Stack:
