@@ -176,22 +176,26 @@ def test_a_half_made_resource_keeps_its_state() -> None:
     assert "grpc-status-details-bin" in dict(caught.value.trailing_metadata() or ())
 
 
-def test_a_provider_ends_with_its_engine(tmp_path: Path) -> None:
-    """An engine that is killed can't cancel its providers."""
+@pytest.fixture
+def toy_provider(tmp_path: Path) -> Path:
+    """A program that serves, and takes its time to tell the port."""
     provider = tmp_path / "provider.py"
     provider.write_text(
         textwrap.dedent(
             """
-            import sys, time
+            import asyncio, sys, time
             from stacks.providers.serving import serve
+
+            class Slow:
+                async def create(self, subject, inputs, *, preview):
+                    await asyncio.sleep(3600)
 
             class Provider:
                 name, version = "toy", "1"
                 async def configure(self, settings): ...
-                def resource(self, type_token): ...
+                def resource(self, type_token): return Slow()
                 async def close(self): ...
 
-            # The engine is killed while the port is still being told.
             tell = sys.stdout.flush
             sys.stdout.flush = lambda: (tell(), time.sleep(0.5))
             serve(Provider())
@@ -199,26 +203,64 @@ def test_a_provider_ends_with_its_engine(tmp_path: Path) -> None:
         ),
         encoding="utf-8",
     )
-    engine = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import subprocess, sys; subprocess.run(sys.argv[1:])",
-            sys.executable,
-            str(provider),
-        ],
+    return provider
+
+
+def started(engine: str, provider: Path) -> subprocess.Popen[str]:
+    """A Python program in the engine's place that starts the provider with the arguments that it is given."""
+    return subprocess.Popen(
+        [sys.executable, "-c", engine, sys.executable, str(provider)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
+
+
+def assert_ends(process: str) -> None:
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{process}/stat").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not Path(f"/proc/{process}/stat").exists()
+
+
+def test_a_provider_ends_with_its_engine(toy_provider: Path) -> None:
+    """An engine that is killed can't cancel its providers; here while the port is still being told."""
+    engine = started("import subprocess, sys; subprocess.run(sys.argv[1:])", toy_provider)
     assert engine.stdout is not None
     assert int(engine.stdout.readline()) > 0
     (child,) = Path(f"/proc/{engine.pid}/task/{engine.pid}/children").read_text(encoding="ascii").split()
     engine.kill()
     engine.wait()
 
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{child}/stat").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not Path(f"/proc/{child}/stat").exists()
+    assert_ends(child)
+    engine.stdout.close()
+
+
+def test_a_provider_ends_in_the_middle_of_its_work(toy_provider: Path) -> None:
+    """What it does can't be told to anybody any more."""
+    engine = started(
+        textwrap.dedent(
+            f"""
+            import subprocess, sys, time
+            import grpc
+            from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+
+            provider = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, text=True)
+            channel = grpc.insecure_channel(f"127.0.0.1:{{int(provider.stdout.readline())}}")
+            stub = provider_pb2_grpc.ResourceProviderStub(channel)
+            for _ in range(20):
+                stub.Create.future(provider_pb2.CreateRequest(urn="{URN}"))
+            time.sleep(1)
+            print(provider.pid, flush=True)
+            time.sleep(60)
+            """
+        ),
+        toy_provider,
+    )
+    assert engine.stdout is not None
+    child = engine.stdout.readline().strip()
+    engine.kill()
+    engine.wait()
+
+    assert_ends(child)
     engine.stdout.close()
