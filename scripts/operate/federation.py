@@ -30,9 +30,9 @@ from stacks.federation.access import (
     without,
 )
 from stacks.federation.membership import declared_objects, departures, recorded_objects
+from stacks.federation.requests import undeclared_requests
 from stacks.providers.serving import ProviderError
-from stacks.providers.xroad.central import ManagementRequest
-from stacks.providers.xroad.drift import Deviation, Drift, drift, recorded
+from stacks.providers.xroad.drift import Deviation, drift, recorded
 from stacks.providers.xroad.existing import Existing, existing
 from stacks.providers.xroad.pruning import prune
 from stacks.providers.xroad.resources.access_rights import AccessRightsInputs
@@ -47,7 +47,9 @@ class Look:
     """What the servers hold, and how that differs from what the last apply left."""
 
     existing: Existing
-    drift: Drift
+    deviations: tuple[Deviation, ...]
+    undeclared_requests: tuple[str, ...]
+    """Registrations that wait for an approval that no apply will give, in words."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Meaning:
         more = {change.provider for change in self.undeclared}
         return [
             item
-            for item in (self.look.drift.deviations if self.look else ())
+            for item in (self.look.deviations if self.look else ())
             if item.urn
             and not (item.kind == AccessRightsInputs.kind and item.key.partition("/")[2] in more)
             and not (more and _more_members(item))
@@ -103,13 +105,13 @@ class Meaning:
         """What an apply leaves as it is, though nobody declared it."""
         added = [
             item
-            for item in (self.look.drift.deviations if self.look and not self.adopts else ())
+            for item in (self.look.deviations if self.look and not self.adopts else ())
             if item.what == "added" and item.kind != AccessRightsInputs.kind
         ]
         return [
             *(f"undeclared: {str(item).replace(' gains ', ' may call ', 1)}" for item in self.undeclared),
             *(f"undeclared: {item}" for item in added),
-            *(f"nobody declared {_request(item)}" for item in (self.look.drift.waiting if self.look else ())),
+            *(self.look.undeclared_requests if self.look else ()),
         ]
 
     def document(self) -> dict[str, Any]:
@@ -178,8 +180,8 @@ def by_hand(run: Run, resources: Iterable[Mapping[str, Any]]) -> ByHand:
         )
     return ByHand(
         tuple(access_changes(recorded_rights(resources), existing_rights(seen.existing, resources))),
-        tuple(item for item in seen.drift.deviations if item.kind != AccessRightsInputs.kind),
-        tuple(_request(item) for item in seen.drift.waiting),
+        tuple(item for item in seen.deviations if item.kind != AccessRightsInputs.kind),
+        seen.undeclared_requests,
         seen.existing.unreachable,
     )
 
@@ -239,7 +241,10 @@ def look(run: Run, args: FederationArgs, resources: Iterable[Mapping[str, Any]])
         servers = Servers(args.settings)
         try:
             held = await existing(servers)
-            return Look(held, await drift(servers, held, recorded(resources)))
+            deviations = await drift(servers, held, recorded(resources))
+            # A central server that isn't initialised has none, and doesn't answer.
+            waiting = await undeclared_requests(args, servers) if held.resources else []
+            return Look(held, tuple(deviations), tuple(waiting))
         finally:
             await servers.close()
 
@@ -357,7 +362,7 @@ def _pruned(run: Run, outcome: Outcome) -> Outcome:
     async def remove() -> list[str]:
         servers = Servers(args.settings)
         try:
-            return [item async for item in prune(servers, seen.existing, seen.drift)]
+            return [item async for item in prune(servers, seen.existing, seen.deviations)]
         finally:
             await servers.close()
 
@@ -375,12 +380,6 @@ def _more_members(item: Deviation) -> bool:
     """Whether a group has members that somebody added by hand."""
     then, now = item.fields.get("members", ((), ()))
     return not set(now) <= set(then)
-
-
-def _request(item: ManagementRequest) -> str:
-    """A request for registration that waits for an approval, in words."""
-    subject = f" of {item.client_id}" if item.client_id else ""
-    return f"request {item.id}: {item.type}{subject} at {item.security_server_id}"
 
 
 def _document(change: AccessChange) -> dict[str, str]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from stacks.providers.serving import Properties
-from stacks.providers.xroad.central import ManagementRequest
 from stacks.providers.xroad.existing import Existing
 from stacks.providers.xroad.memory import remembered
 from stacks.providers.xroad.resources.kind import Found, Kind
@@ -46,15 +44,6 @@ class Deviation(NamedTuple):
         return f"{self.kind} {self.key}" + (f": {changes}" if changes else "")
 
 
-@dataclass(frozen=True)
-class Drift:
-    """Everything that differs."""
-
-    deviations: Sequence[Deviation]
-    waiting: Sequence[ManagementRequest]
-    """Requests for registration that wait for an approval: nothing declared leaves one behind."""
-
-
 def recorded(resources: Iterable[Mapping[str, Any]]) -> list[Recorded]:
     """Resources of the provider in an exported state (`deployment.resources`)."""
     kinds = {kind.inputs.token(): kind.inputs.kind for kind in KINDS}
@@ -65,13 +54,12 @@ def recorded(resources: Iterable[Mapping[str, Any]]) -> list[Recorded]:
     ]
 
 
-async def drift(servers: Servers, existing: Existing, known: Sequence[Recorded]) -> Drift:
+async def drift(servers: Servers, existing: Existing, known: Sequence[Recorded]) -> list[Deviation]:
     """Compare. Only GET requests; resources of servers that couldn't be asked are passed over."""
     kinds = {kind.inputs.kind: kind(servers) for kind in KINDS}
     asked = [item for item in known if item.inputs.get("server") not in existing.unreachable]
     with remembered():
         found = await asyncio.gather(*(_found(kinds[item.kind], item) for item in asked))
-        waiting = [request async for request in servers.central.waiting_requests()]
     deviations = [
         deviation
         for item, now in zip(asked, found, strict=True)
@@ -88,7 +76,7 @@ async def drift(servers: Servers, existing: Existing, known: Sequence[Recorded])
         for key, item in items.items()
         if (name, kinds[name].identity(item)) not in seen
     ]
-    return Drift([*deviations, *added], waiting)
+    return [*deviations, *added]
 
 
 async def _found(kind: Kind[Any], item: Recorded) -> Found[Any] | None:

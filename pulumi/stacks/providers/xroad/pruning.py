@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
-from stacks.providers.xroad.drift import Drift
+from stacks.providers.xroad.drift import Deviation
 from stacks.providers.xroad.existing import Existing
 from stacks.providers.xroad.resources.central_server import CentralServerKind
 from stacks.providers.xroad.resources.configuration_part import ConfigurationPartKind
@@ -23,12 +23,13 @@ _STAYING = (
 """What the API can't undo, and servers: whoever runs one decides that it goes."""
 
 
-async def prune(servers: Servers, existing: Existing, drift: Drift) -> AsyncIterator[str]:
+async def prune(servers: Servers, existing: Existing, deviations: Iterable[Deviation]) -> AsyncIterator[str]:
     """Remove each resource that was added by hand; tells of each when it is gone.
 
-    `drift` has to be of a state that holds all that is declared. Stopped anywhere, a rerun finds the rest.
+    `deviations` have to be from a state that holds all that is declared. Stopped anywhere, a rerun finds the
+    rest.
     """
-    added = {(item.kind, item.key) for item in drift.deviations if item.what == "added"}
+    added = {(item.kind, item.key) for item in deviations if item.what == "added"}
     for factory in reversed(KINDS):
         if issubclass(factory, _STAYING):
             continue
