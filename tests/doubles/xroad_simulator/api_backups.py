@@ -1,7 +1,5 @@
 """Backups through the admin APIs of both servers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Protocol

@@ -5,8 +5,6 @@ process use `SecurityServer.faults` and `CentralServer.faults`; others the port 
 `[simulator] fault-port` names (loopback only), or `[simulator] faults`, a JSON list, from the start on.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal
