@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,19 @@ if settings.get_current_profile_name() == "default":
     settings.load_profile("busy")
 
 
+_BY_FILE = Path(__file__).parent / "unit" / "stacks" / "federation"
+
+
 # Before xdist's own hook, which reads the marks.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a folder's tests together and in their order: they share what its conftest starts for a session."""
+    """Keep a folder's tests together and in their order: they share what its conftest starts for a session.
+
+    Where each test starts its own, and takes its time, files go to whoever is free.
+    """
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(str(item.path.parent)))
+        together = item.path if item.path.parent == _BY_FILE else item.path.parent
+        item.add_marker(pytest.mark.xdist_group(str(together)))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -95,7 +95,12 @@ LAYERS = (
     Layer(
         "engine",
         "programs and providers on the tool chain's engines, and what takes minutes",
-        lambda: [_pytest("tests", "-m", "(engine or long) and not lab and not node")],
+        lambda: [
+            _pytest(
+                *("tests", "-n", "auto", "--dist", "loadgroup"),
+                *("-m", "(engine or long) and not lab and not node"),
+            )
+        ],
         nodes=True,
     ),
     Layer(
