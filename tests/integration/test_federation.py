@@ -13,6 +13,7 @@ from tests.integration.raised_lab import Lab
 from estate import load
 from estate.load import SITES
 from estate.project.federation import federation
+from estate.secrets import api_key
 
 pytestmark = pytest.mark.lab
 
@@ -21,8 +22,7 @@ STRANGER = "BJ-LAB:GOV:DIGITAL:MONITORING"
 RIGHT = "MONITORING of DIGITAL {} vaccinations of HEALTH (REGISTRY)"
 ASK = """
 import json, ssl, sys, urllib.request
-method, path, body = json.load(sys.stdin)
-key = open("/etc/xroad/api-key").read().strip()
+key, method, path, body = json.load(sys.stdin)
 headers = {"Authorization": f"X-Road-ApiKey token={key}", "Content-Type": "application/json"}
 data = json.dumps(body).encode() if body else None
 request = urllib.request.Request("https://localhost:4000/api/v1" + path, data, headers, method=method)
@@ -32,7 +32,9 @@ print(urllib.request.urlopen(request, context=ssl._create_unverified_context()).
 
 def by_hand(lab: Lab, method: str, path: str, body: object = None) -> object:
     """What an administrator does at the health ministry's server, past the estate."""
-    answer: object = json.loads(lab.on(SERVER, f"python3 -c '{ASK}'", given=json.dumps([method, path, body])))
+    key = (lab.state / "secrets" / api_key(SERVER)).read_text(encoding="utf-8").strip()
+    given = json.dumps([key, method, path, body])
+    answer: object = json.loads(lab.on(SERVER, f"python3 -c '{ASK}'", given=given))
     return answer
 
 
@@ -68,7 +70,7 @@ def test_a_service_changed_by_hand_is_brought_back(lab: Lab) -> None:
     """Without a word of consent: nobody loses anything by it."""
     service = by_hand(lab, "GET", f"/services/{PROVIDER}:vaccinations")
     assert isinstance(service, dict)
-    changed = {"url": service["url"], "timeout": 3, "ssl_auth": service["ssl_auth"]}
+    changed = {"url": service["url"], "timeout": 3, "ssl_auth": True, "ignore_warnings": True}
     by_hand(lab, "PATCH", f"/services/{PROVIDER}:vaccinations", changed)
 
     mended = lab.apply("federation")
