@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -26,15 +28,11 @@ def propose(site: Site, lab: Lab = None, as_json: Json = False) -> None:
 
     report = Report(as_json=as_json)
     with command_line.reported(report):
-        workspace = open_workspace(site, lab)
-        require_raised(workspace)
-        with exclusive(workspace.lock_file, f"scripts/smartgouv federation propose {site}") as lock:
-            run = Run(workspace, workspace.load(), report, lock)
-            started = time.monotonic()
-            with report.working("propose"):
-                found = federation.meaning(run, pulumi_stack.recorded(run, federation.PROGRAM))
-                federation.tell(run, found)
-                draft = federation.propose(run, found)
+        started = time.monotonic()
+        with _run(site, lab, "propose", report) as run:
+            found = federation.meaning(run, pulumi_stack.recorded(run, federation.PROGRAM))
+            federation.tell(run, found)
+            draft = federation.propose(run, found)
         report.done("propose", time.monotonic() - started, str(draft))
         report.document({"draft": str(draft), **found.document()})
 
@@ -46,13 +44,9 @@ def show_drift(site: Site, lab: Lab = None, as_json: Json = False) -> None:
 
     report = Report(as_json=as_json)
     with command_line.reported(report):
-        workspace = open_workspace(site, lab)
-        require_raised(workspace)
-        with exclusive(workspace.lock_file, f"scripts/smartgouv federation drift {site}") as lock:
-            run = Run(workspace, workspace.load(), report, lock)
-            started = time.monotonic()
-            with report.working("drift"):
-                found = federation.by_hand(run, pulumi_stack.recorded(run, federation.PROGRAM))
+        started = time.monotonic()
+        with _run(site, lab, "drift", report) as run:
+            found = federation.by_hand(run, pulumi_stack.recorded(run, federation.PROGRAM))
         for line in found.lines:
             report.line(line)
         report.done("drift", time.monotonic() - started, f"{len(found.lines)} things done by hand")
@@ -82,13 +76,9 @@ def import_(
     # The data goes to standard output, so people read beside it.
     report = Report(as_json=True)
     with command_line.reported(report, interrupted="Nothing was written to any server."):
-        workspace = open_workspace(site, lab)
-        require_raised(workspace)
-        with exclusive(workspace.lock_file, f"scripts/smartgouv federation import {site}") as lock:
-            run = Run(workspace, workspace.load(), report, lock)
-            started = time.monotonic()
-            with report.working("import"):
-                composed, count = federation.bring_in(run, adopt=not dry_run)
+        started = time.monotonic()
+        with _run(site, lab, "import", report) as run:
+            composed, count = federation.bring_in(run, adopt=not dry_run)
         for sentence in composed.untold:
             report.warning(sentence)
         if composed.groundless:
@@ -104,3 +94,15 @@ def import_(
             typer.echo(composed.text(), nl=False)
         if composed.untold:
             raise typer.Exit(ExitCode.FAILED)
+
+
+@contextmanager
+def _run(site: str, lab: str | None, verb: str, report: Report) -> Iterator[Run]:
+    """A run over the site, alone in its workspace, with progress shown."""
+    workspace = open_workspace(site, lab)
+    require_raised(workspace)
+    with (
+        exclusive(workspace.lock_file, f"scripts/smartgouv federation {verb} {site}") as lock,
+        report.working(verb),
+    ):
+        yield Run(workspace, workspace.load(), report, lock)
