@@ -17,6 +17,7 @@ from tests.unit.operate.messages.conftest import CLIENT, SERVICE, Authorities, r
 from operate.messages import container, verification
 from operate.messages.trust import Anchors
 from xroad_simulator.identifiers import ClientId
+from xroad_simulator.listeners import TlsFiles
 from xroad_simulator.message_log_settings import Grouping, MessageLogSettings
 from xroad_simulator.security import containers, message_archive, time_stamping
 from xroad_simulator.security.message import Envelope, MessageError, Request
@@ -35,7 +36,8 @@ def opened(folder: Path, **settings: object) -> tuple[SecurityServer, MessageLog
     """A server's log in a folder, with settings."""
     chosen = MessageLogSettings.model_validate({"archive_path": folder / "archive", **settings})
     (folder / "archive").mkdir(exist_ok=True)
-    server = SecurityServer(SecuritySettings(state=folder, tls=folder, message_log=chosen))
+    read = SecuritySettings(state=folder, tls=folder, message_log=chosen)
+    server = SecurityServer(read, TlsFiles(folder, "internal", ["security.example.test"]))
     return server, MessageLog(server)
 
 

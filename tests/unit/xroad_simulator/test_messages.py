@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sqlite3
 import threading
 import time
@@ -116,7 +115,9 @@ def test_what_x_roads_own_verifier_needs(federation: Federation) -> None:
     content = httpx.get(f"{federation.civil.port(8080)}/verificationconf", trust_env=False).content
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         assert file.read("verificationconf/instance-identifier") == b"TEST"
-        assert json.loads(file.read("verificationconf/TEST/shared-params.json"))["instance"] == "TEST"
+        assert b"<instanceIdentifier>TEST</instanceIdentifier>" in file.read(
+            "verificationconf/TEST/shared-params.xml"
+        )
 
 
 def test_the_clients_are_listed(federation: Federation) -> None:

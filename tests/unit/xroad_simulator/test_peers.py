@@ -18,7 +18,7 @@ from federation_rig.trust_services import TrustServices, serving
 from xroad_simulator import management_protocol
 from xroad_simulator.certificates import encode
 from xroad_simulator.global_configuration import Authority, CertificationService, Parameters, Responder
-from xroad_simulator.listeners import make_self_signed
+from xroad_simulator.listeners import TlsFiles, make_self_signed
 from xroad_simulator.ocsp import OcspError
 from xroad_simulator.security.certificate_status import (
     CertificateStatuses,
@@ -142,7 +142,8 @@ def test_the_providers_errors_pass_as_they_are() -> None:
 
 
 def made(folder: Path, **settings: object) -> SecurityServer:
-    return SecurityServer(SecuritySettings.model_validate({"state": folder, "tls": folder, **settings}))
+    read = SecuritySettings.model_validate({"state": folder, "tls": folder, **settings})
+    return SecurityServer(read, TlsFiles(folder, "internal", ["security.example.test"]))
 
 
 @pytest.mark.parametrize(

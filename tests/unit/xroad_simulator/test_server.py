@@ -281,7 +281,7 @@ def test_wrong_pins_are_counted(pair: Pair) -> None:
     api = pair.api
     api.ask("PUT", "/tokens/0/logout")
     wrong = {"password": "Wrong-0000000"}
-    for status in ("OK", "USER_PIN_FINAL_TRY", "USER_PIN_LOCKED"):
+    for status in ("USER_PIN_INCORRECT", "USER_PIN_FINAL_TRY", "USER_PIN_LOCKED"):
         api.refused("PUT", "/tokens/0/login", json=wrong)
         assert api.ask("GET", "/tokens/0")["status"] == status
     right = {"password": single.PIN}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import httpx
 import pytest
+from tests.unit.xroad_simulator import definitions
 
 from federation_fake.answers import Answers
 from federation_fake.size import Size, arguments
@@ -77,33 +76,15 @@ def test_a_refresh_asks_each_server_little(fake: Recorded, tmp_path: Path) -> No
     assert len(central) <= 14 + SIZE.members
 
 
+@pytest.mark.skipif(definitions.ARE_MISSING, reason=definitions.WHY_MISSING)
 def test_answers_fit_the_definitions(fake: Recorded, tmp_path: Path) -> None:
     """Each kind of answer that a refresh and a listing get."""
-    definitions = definitions_module()
     looking = provider(fake, tmp_path)
     looking.run(lambda: existing(looking.servers))
     told: list[str] = []
     for name, path, status, body in fake.seen:
-        exchange: Any = type("Exchange", (), {})()
-        exchange.kind, exchange.method, exchange.path, exchange.status = name, "GET", path, status
-        exchange.body, exchange.content_type = body, "application/json"
-        told += definitions.problems(exchange)
+        told += definitions.problems(definitions.Exchange(name, "GET", path, status, "application/json", body))
     assert not told, "\n".join(sorted(set(told)))
-
-
-def definitions_module() -> ModuleType:
-    """How the simulator's answers are compared with the definitions; skips without them."""
-    import importlib.util
-
-    file = Path(__file__).parents[2] / "xroad_simulator" / "test_definitions.py"
-    spec = importlib.util.spec_from_file_location("definitions", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not module.DEFINITIONS.is_dir():
-        pytest.skip("X-Road's OpenAPI definitions aren't there (SMARTGOUV_SHARED names their directory)")
-    return module
 
 
 def test_a_write_is_refused(fake: Recorded) -> None:
