@@ -6,8 +6,8 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from operate.run import Outcome, Run
 from stacks.federation import FederationArgs, arguments
 from stacks.federation.access import (
     AccessChange,
+    Rights,
     access_changes,
     declared_rights,
     existing_rights,
@@ -57,6 +58,8 @@ class Meaning:
     """What an apply would change for those who take part."""
 
     args: FederationArgs
+    rights: Rights
+    """What subsystems may call when the declaration holds."""
     access: tuple[AccessChange, ...]
     departures: tuple[str, ...]
     undeclared: tuple[AccessChange, ...] = ()
@@ -172,12 +175,7 @@ def by_hand(run: Run, resources: Iterable[Mapping[str, Any]]) -> ByHand:
             "no apply has left anything to compare with",
             next_step=f"{run.workspace.apply_command} --stage {PROGRAM}",
         )
-    seen = look(run, args, resources)
-    if seen is None:
-        raise Failure(
-            "the central server can't be asked",
-            next_step=f"{run.workspace.apply_command} --stage exchange   # starts it and makes its API key",
-        )
+    seen = _require_look(run, args, resources)
     return ByHand(
         tuple(access_changes(recorded_rights(resources), existing_rights(seen.existing, resources))),
         tuple(item for item in seen.deviations if item.kind != AccessRightsInputs.kind),
@@ -226,6 +224,7 @@ def meaning(run: Run, resources: Iterable[Mapping[str, Any]]) -> Meaning:
     }
     return Meaning(
         args,
+        declared,
         tuple(access_changes(without(present, left), declared)),
         tuple(departures(recorded_objects(resources), declared_objects(args))),
         tuple(access_changes({}, left)),
@@ -238,15 +237,12 @@ def look(run: Run, args: FederationArgs, resources: Iterable[Mapping[str, Any]])
     """Ask every server what it holds, with GET requests alone. None, and a warning, if that isn't possible."""
 
     async def ask() -> Look:
-        servers = Servers(args.settings)
-        try:
+        async with _connected(args) as servers:
             held = await existing(servers)
             deviations = await drift(servers, held, recorded(resources))
             # A central server that isn't initialised has none, and doesn't answer.
             waiting = await undeclared_requests(args, servers) if held.resources else []
             return Look(held, tuple(deviations), tuple(waiting))
-        finally:
-            await servers.close()
 
     try:
         seen = asyncio.run(ask())
@@ -255,6 +251,16 @@ def look(run: Run, args: FederationArgs, resources: Iterable[Mapping[str, Any]])
         return None
     for server, reason in seen.existing.unreachable.items():
         run.report.warning(f"what '{server}' holds isn't known, only what was applied last: {reason}")
+    return seen
+
+
+def _require_look(run: Run, args: FederationArgs, resources: Iterable[Mapping[str, Any]]) -> Look:
+    seen = look(run, args, resources)
+    if seen is None:
+        raise Failure(
+            "the central server can't be asked",
+            next_step=f"{run.workspace.apply_command} --stage exchange   # starts it and makes its API key",
+        )
     return seen
 
 
@@ -273,7 +279,7 @@ def require_agreement(run: Run, found: Meaning) -> Approved | None:
         run.estate,
         site_folder(run),
         found.access,
-        declared_rights(found.args),
+        found.rights,
         f"scripts/smartgouv federation propose {run.workspace.site}{run.workspace.lab_option('--lab')}"
         "   # then have the draft signed: docs/access-rights.md",
     )
@@ -292,13 +298,7 @@ def bring_in(run: Run, *, adopt: bool) -> tuple[Composed, int]:
 
     Nothing is written to any server. Failure if what exists can't be declared: nothing is adopted then.
     """
-    resources = pulumi_stack.recorded(run, PROGRAM)
-    seen = look(run, arguments(run.estate), resources)
-    if seen is None:
-        raise Failure(
-            "the central server can't be asked",
-            next_step=f"{run.workspace.apply_command} --stage exchange   # starts it and makes its API key",
-        )
+    seen = _require_look(run, arguments(run.estate), pulumi_stack.recorded(run, PROGRAM))
     composed = compose(seen.existing, run.estate)
     count = sum(len(items) for items in seen.existing.resources.values())
     if adopt:
@@ -342,9 +342,7 @@ def propose(run: Run, found: Meaning) -> Path:
             next_step=f"scripts/smartgouv plan {run.workspace.site} {PROGRAM}",
             code=ExitCode.BAD_INPUT,
         )
-    return approvals.propose(
-        run.estate, site_folder(run), found.access, declared_rights(found.args), reasons(found.args)
-    )
+    return approvals.propose(run.estate, site_folder(run), found.access, found.rights, reasons(found.args))
 
 
 def site_folder(run: Run) -> Path:
@@ -360,16 +358,22 @@ def _pruned(run: Run, outcome: Outcome) -> Outcome:
         return outcome
 
     async def remove() -> list[str]:
-        servers = Servers(args.settings)
-        try:
+        async with _connected(args) as servers:
             return [item async for item in prune(servers, seen.existing, seen.deviations)]
-        finally:
-            await servers.close()
 
     removed = asyncio.run(remove())
     for item in removed:
         run.report.change(f"{item}: pruned")
     return _with(outcome, len(removed), "pruned") if removed else outcome
+
+
+@asynccontextmanager
+async def _connected(args: FederationArgs) -> AsyncIterator[Servers]:
+    servers = Servers(args.settings)
+    try:
+        yield servers
+    finally:
+        await servers.close()
 
 
 def _with(outcome: Outcome, count: int, what: str) -> Outcome:

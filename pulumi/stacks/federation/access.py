@@ -49,10 +49,10 @@ def access_changes(before: Rights, after: Rights) -> list[AccessChange]:
 
 def reasons(args: FederationArgs) -> dict[tuple[str, str, str], str]:
     """On what ground a subsystem may call a service, by holder, provider and service."""
-    found = {}
+    found, groups = {}, _declared_groups(args)
     for right in (right for server in args.security_servers for right in server.access_rights):
         one = {(right.provider, right.holder): frozenset(right.services)}
-        for (provider, holder), services in _of_members(one, _declared_groups(args)).items():
+        for (provider, holder), services in _of_members(one, groups).items():
             found.update({(holder, provider, service): right.reason for service in services})
     return found
 

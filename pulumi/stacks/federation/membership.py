@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stacks.federation.arguments import FederationArgs
+from stacks.providers.xroad.drift import recorded
 from stacks.providers.xroad.resources.client import ClientInputs
 from stacks.providers.xroad.resources.kind import Inputs
 from stacks.providers.xroad.resources.member import MemberInputs
@@ -49,13 +50,8 @@ def declared_objects(args: FederationArgs) -> Objects:
 
 def recorded_objects(resources: Iterable[Mapping[str, Any]]) -> Objects:
     """What an exported state (`deployment.resources`) holds of them."""
-    kinds = {kind.token(): kind for kind in _WORDS}
-    found: dict[type[Inputs], set[str]] = {}
-    for resource in resources:
-        kind = kinds.get(resource.get("type", ""))
-        if kind is not None and resource.get("id") and not resource.get("delete"):
-            found.setdefault(kind, set()).add(resource["id"])
-    return {kind: frozenset(keys) for kind, keys in found.items()}
+    held = recorded(resources)
+    return {kind: frozenset(item.key for item in held if item.kind == kind.kind) for kind in _WORDS}
 
 
 def departures(before: Objects, after: Objects) -> list[str]:

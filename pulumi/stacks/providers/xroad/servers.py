@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 from cryptography import x509
@@ -15,11 +16,15 @@ from stacks.providers.serving import ProviderError
 from stacks.providers.xroad.authority import CertificateAuthority
 from stacks.providers.xroad.central import CentralServerApi
 from stacks.providers.xroad.endpoint import trusting
+from stacks.providers.xroad.errors import ApiError
 from stacks.providers.xroad.issuing import IssuingApi
 from stacks.providers.xroad.memory import Memory
 from stacks.providers.xroad.security import SecurityServerApi
 from stacks.providers.xroad.settings import ROOT_VARIABLE, TIMESTAMPING_VARIABLE, Settings
 from stacks.providers.xroad.transport import AdminConnection
+from stacks.providers.xroad.waiting import until
+
+T = TypeVar("T")
 
 
 class Servers:
@@ -84,6 +89,24 @@ class Servers:
     def timestamping_certificate(self, host: str) -> str:
         """The certificate of the time-stamping authority on `host` (PEM); ProviderError if it isn't there."""
         return timestamping_certificate(host)
+
+    async def until(
+        self,
+        probe: Callable[[], Awaitable[T | None]],
+        what: str,
+        *,
+        tolerated: Callable[[ApiError], bool] = lambda _: False,
+        detail: Callable[[], str] = lambda: "",
+    ) -> T:
+        """Wait for what the global configuration's clock drives: see `waiting.until`."""
+        return await until(
+            probe,
+            what,
+            deadline_seconds=self.settings.distribution_seconds,
+            interval_seconds=self.settings.probe_seconds,
+            tolerated=tolerated,
+            detail=detail,
+        )
 
     async def close(self) -> None:
         """Give back all connections."""

@@ -12,7 +12,6 @@ from stacks.providers.xroad.errors import ApiError
 from stacks.providers.xroad.identifiers import SubsystemId
 from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
 from stacks.providers.xroad.security import Endpoint, Service
-from stacks.providers.xroad.waiting import until
 
 
 class AccessRightsInputs(Inputs):
@@ -110,11 +109,9 @@ class AccessRightsKind(Kind[AccessRightsInputs]):
             lacking = holders - names.keys()
             return None if lacking else names
 
-        return await until(
+        return await self.servers.until(
             known,
             f"{wish.server} knows the holders of rights at {wish.provider}",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
             detail=lambda: f"unknown yet: {', '.join(sorted(lacking))}",
         )
 

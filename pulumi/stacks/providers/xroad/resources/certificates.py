@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,7 +23,6 @@ from stacks.providers.xroad.security import (
     TokenCertificate,
 )
 from stacks.providers.xroad.servers import Servers
-from stacks.providers.xroad.waiting import until
 
 _GOOD = "OCSP_RESPONSE_GOOD"
 
@@ -116,11 +116,9 @@ class Certificates:
             last = f"OCSP status {present.ocsp_status or 'unknown'}"
             return present.ocsp_status == _GOOD
 
-        await until(
+        await self.servers.until(
             active,
             f"{self.wanted.server}: its certificate {certificate} is active and its OCSP status good",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
             tolerated=lambda error: "ocsp" in str(error).lower(),
             detail=lambda: last,
         )
@@ -159,11 +157,9 @@ class Certificates:
             offered = [item.name for item in await self._own.certificate_authorities(self.wanted.usage)]
             return name if name in offered else None
 
-        return await until(
+        return await self.servers.until(
             known,
             f"{self.wanted.server} knows the certification service '{name}'",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
         )
 
     def _subject(self, fields: list[SubjectField]) -> Subject:
@@ -188,3 +184,33 @@ class Certificates:
                     f"{wanted.member}, the estate declares {values.get(item.id)}"
                 )
         return Subject(values)
+
+
+async def _nothing(_: Holding, __: TokenCertificate) -> None:
+    """Where a certificate isn't registered anywhere."""
+
+
+async def retire(
+    servers: Servers,
+    server: str,
+    holdings: Collection[Holding],
+    before_removal: Callable[[Holding, TokenCertificate], Awaitable[None]] = _nothing,
+) -> None:
+    """Stop using what was replaced on a security server, then remove it with its keys."""
+    own = servers.security(server)
+    replaced = [certificate for held in holdings for certificate in held.replaced]
+    for certificate in replaced:
+        if certificate.active:
+            await own.disable_certificate(certificate.hash)
+    if replaced:
+        # The server itself, connections that are open and messages under way go on with the earlier ones.
+        await distributed(servers)
+    for held in holdings:
+        removed = {item.hash for key in held.unused for item in key.certificates}
+        for certificate in held.replaced:
+            await before_removal(held, certificate)
+            if certificate.hash not in removed:
+                # It shares its key with the chosen one.
+                await own.delete_certificate(certificate.hash)
+        for key in held.unused:
+            await own.delete_key(key.id)

@@ -14,7 +14,6 @@ from stacks.providers.xroad.identifiers import SubsystemId
 from stacks.providers.xroad.resources.certification_service import fingerprint
 from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
 from stacks.providers.xroad.security import Client, ConnectionType
-from stacks.providers.xroad.waiting import until
 
 
 class ClientInputs(Inputs):
@@ -127,11 +126,9 @@ class ClientKind(Kind[ClientInputs]):
             if present is None or present.is_management_services_provider:
                 # The management services' registration ends with their security server.
                 return
-            await until(
+            await self.servers.until(
                 deleted,
                 f"{wish.server} removes {wish.subsystem}",
-                deadline_seconds=self.servers.settings.distribution_seconds,
-                interval_seconds=self.servers.settings.probe_seconds,
             )
         except UnreachableError:
             # A host that is gone takes its clients with it; their registrations were ended centrally.
@@ -147,9 +144,7 @@ class ClientKind(Kind[ClientInputs]):
         A client that is added earlier stays saved, even if it is registered centrally already.
         """
         subsystem = SubsystemId.parse(wish.subsystem)
-        await until(
+        await self.servers.until(
             lambda: self.servers.security(wish.server).knows_subsystem(subsystem),
             f"{wish.server} knows {wish.subsystem} from the global configuration",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
         )

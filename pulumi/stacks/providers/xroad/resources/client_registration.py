@@ -11,7 +11,6 @@ from stacks.providers.xroad.identifiers import ServerId, SubsystemId
 from stacks.providers.xroad.resources.distribution import distributed
 from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
 from stacks.providers.xroad.security import SENDING_FAILED
-from stacks.providers.xroad.waiting import until
 
 _REGISTERED = "REGISTERED"
 _TO_BE_ENDED = frozenset({_REGISTERED, "REGISTRATION_IN_PROGRESS", "DISABLED"})
@@ -97,11 +96,9 @@ class ClientRegistrationKind(Kind[ClientRegistrationInputs]):
                 await self.approve(wish)
             return False
 
-        await until(
+        await self.servers.until(
             registered,
             f"{wish.subsystem} is registered at {wish.server}",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
             # The request is a message through the management services, which may just have begun.
             tolerated=lambda error: error.code == SENDING_FAILED,
             detail=lambda: last,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from stacks.providers.xroad.servers import Servers
-from stacks.providers.xroad.waiting import until
 
 
 async def distributed(servers: Servers) -> None:
@@ -34,10 +33,8 @@ async def _fetched(servers: Servers, name: str) -> None:
         last = f"status {found.status_class}, last fetched {found.prev_update_at}"
         return found.status_class == "OK" and found.prev_update_at != before
 
-    await until(
+    await servers.until(
         newer,
         f"{name} fetches the global configuration anew",
-        deadline_seconds=servers.settings.distribution_seconds,
-        interval_seconds=servers.settings.probe_seconds,
         detail=lambda: last,
     )

@@ -3,27 +3,17 @@
 # ruff: noqa: ARG002  (methods answer one interface; not each kind needs all of it)
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from stacks.providers.serving import (
-    UNKNOWN,
-    Checked,
-    Difference,
-    Properties,
-    ProviderError,
-)
-from stacks.providers.serving import (
-    Subject as About,
-)
+from stacks.providers.serving import Properties, ProviderError
 from stacks.providers.xroad.errors import ApiError, UnreachableError
 from stacks.providers.xroad.identifiers import ServerId
-from stacks.providers.xroad.memory import remembered
-from stacks.providers.xroad.renewal import REGISTERED, Holding, renew_before
-from stacks.providers.xroad.resources.certificates import Certificates, Wanted, software_token
+from stacks.providers.xroad.renewal import REGISTERED, Holding
+from stacks.providers.xroad.resources.certificates import Certificates, Wanted, retire, software_token
+from stacks.providers.xroad.resources.certified import CertifiedInputs, CertifiedKind
 from stacks.providers.xroad.resources.distribution import distributed
-from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone, in_order
+from stacks.providers.xroad.resources.kind import Found, gone, in_order
 from stacks.providers.xroad.security import (
     SENDING_FAILED,
     SOFTWARE_TOKEN,
@@ -35,18 +25,15 @@ from stacks.providers.xroad.security import (
     TokenCertificate,
 )
 from stacks.providers.xroad.tokens import open_token
-from stacks.providers.xroad.waiting import until
 
 _CONFIGURATION_CODES = ("conf_download_failed", "conf_verification", "global_conf")
 
 
-class SecurityServerInputs(Inputs):
+class SecurityServerInputs(CertifiedInputs):
     """A registered security server whose certificates are in use."""
 
     kind: ClassVar[str] = "SecurityServer"
 
-    server: str
-    """The host."""
     identity: str
     """`INSTANCE:CLASS:CODE:SERVER`."""
     address: str
@@ -57,11 +44,9 @@ class SecurityServerInputs(Inputs):
     """Addresses of the approved time-stamping services that it uses, and of no others."""
     ready: bool = True
     """False is only found, never declared: a certificate isn't registered, active or good."""
-    due: tuple[str, ...] = ()
-    """Which certificates are to be replaced or removed, and why. The provider fills it in: a plan tells it."""
 
 
-class SecurityServerKind(Kind[SecurityServerInputs]):
+class SecurityServerKind(CertifiedKind[SecurityServerInputs]):
     """Initialises and registers a security server; each step looks first, so any of them may be the first.
 
     Only the registration that is declared is approved: this server, this address, this certificate.
@@ -85,26 +70,11 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         ServerId.parse(identity)
         return SecurityServerInputs(server=server, identity=identity, address="", owner_name="", country="")
 
-    async def check(self, subject: About, inputs: Properties) -> Checked:
-        """Validate a declaration, and fill in what is due now: a certificate may be, whatever is declared."""
-        checked = await super().check(subject, inputs)
-        if checked.refusals or UNKNOWN in inputs.values():
-            return checked
-        with remembered():
-            due = await self._due(self.inputs.model_validate(checked.inputs))
-        return Checked({**checked.inputs, "due": list(due)})
-
-    async def diff(
-        self, identifier: str, old_inputs: Properties, state: Properties, inputs: Properties
-    ) -> Difference:
-        """Compare declarations. What is due is a difference, what was due isn't."""
-        found = await super().diff(identifier, old_inputs, state, inputs)
-        others = tuple(name for name in found.updates if name != "due")
-        return replace(found, updates=(*others, "due") if inputs.get("due") else others)
-
-    async def _settle(self, wish: SecurityServerInputs) -> Properties:
-        """Nothing may be due in the end."""
-        return await super()._settle(wish.model_copy(update={"due": ()}))
+    async def reasons(self, wish: SecurityServerInputs) -> Sequence[str]:
+        """Of the server's own certificates. Nothing is due on one that isn't made yet."""
+        tokens = await self.servers.security(wish.server).tokens()
+        token = next((item for item in tokens if item.id == SOFTWARE_TOKEN), None)
+        return _sentences(wish, (await self._holdings(wish, token)).values()) if token else ()
 
     async def find(self, wish: SecurityServerInputs) -> Found[SecurityServerInputs] | None:
         """None until the central server has it."""
@@ -220,11 +190,9 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             found = await central.anchor("INTERNAL")
             return found.hash if found else None
 
-        wanted = await until(
+        wanted = await self.servers.until(
             anchor,
             "the central server has a configuration anchor",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
         )
         present = await own.anchor()
         if present is not None and _same_hash(present.hash, wanted):
@@ -241,11 +209,9 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
             await own.import_anchor(content, replace=present is not None)
             return True
 
-        await until(
+        await self.servers.until(
             imported,
             f"{wish.server} fetches the global configuration",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
             # The server fetches the configuration first, which may not have been generated yet.
             tolerated=lambda error: (error.code or "").startswith(_CONFIGURATION_CODES),
         )
@@ -270,11 +236,9 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
         if not parts:
             return
         # Initialisation isn't transactional, so it starts only once the owner is known for certain.
-        await until(
+        await self.servers.until(
             lambda: own.knows_member(identity.owner),
             f"{wish.server} knows its owner {identity.owner} from the global configuration",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
         )
         await own.initialize(parts)
 
@@ -285,24 +249,13 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
 
     async def _retire(self, wish: SecurityServerInputs, own: SecurityServerApi) -> None:
         """Stop using what was replaced, then end its registration and remove it with its keys."""
+
+        async def end_registration(held: Holding, certificate: TokenCertificate) -> None:
+            if self._is_registered(held, certificate):
+                await self._unregister(wish, own, certificate.hash)
+
         holdings = (await self._holdings(wish, await software_token(own))).values()
-        replaced = [item for held in holdings for item in held.replaced]
-        for certificate in replaced:
-            if certificate.active:
-                await own.disable_certificate(certificate.hash)
-        if replaced:
-            # The server itself, and connections that are open, go on with the earlier ones for a moment.
-            await distributed(self.servers)
-        for held in holdings:
-            removed = {item.hash for key in held.unused for item in key.certificates}
-            for certificate in held.replaced:
-                if self._is_registered(held, certificate):
-                    await self._unregister(wish, own, certificate.hash)
-                if certificate.hash not in removed:
-                    # It shares its key with the chosen one.
-                    await own.delete_certificate(certificate.hash)
-            for key in held.unused:
-                await own.delete_key(key.id)
+        await retire(self.servers, wish.server, holdings, end_registration)
 
     @staticmethod
     def _is_registered(held: Holding, certificate: TokenCertificate) -> bool:
@@ -317,28 +270,13 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                 await own.unregister_certificate(certificate)
             return True
 
-        await until(
+        await self.servers.until(
             unregistered,
             f"{wish.server}: the registration of its earlier certificate {certificate} is ended",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
             # The management services' own server may be changing over, or an interrupted run was heard:
             # then the configuration tells the server that the certificate is gone.
             tolerated=lambda error: error.code == SENDING_FAILED or error.status == 409,
         )
-
-    async def _due(self, wish: SecurityServerInputs) -> tuple[str, ...]:
-        """What is due on a server as it is now. Nothing is on one that isn't made yet or can't be asked.
-
-        Unless a renewal is demanded: then a server that can't be asked mustn't be passed over.
-        """
-        demanded = renew_before() is not None
-        try:
-            tokens = await self.servers.security(wish.server).tokens()
-            token = next((item for item in tokens if item.id == SOFTWARE_TOKEN), None)
-            return _sentences(wish, (await self._holdings(wish, token)).values()) if token else ()
-        except ProviderError as error:
-            return (f"{wish.server} can't be asked about its certificates: {error}",) if demanded else ()
 
     async def _holdings(self, wish: SecurityServerInputs, token: Token) -> dict[KeyUsage, Holding]:
         """What the token has for each usage."""
@@ -370,11 +308,9 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                 await self.approve(wish, certificate)
             return False
 
-        await until(
+        await self.servers.until(
             registered,
             f"{wish.server}: its authentication certificate is registered",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
             tolerated=lambda error: error.code == SENDING_FAILED,
             detail=lambda: last,
         )
@@ -412,11 +348,9 @@ class SecurityServerKind(Kind[SecurityServerInputs]):
                         return True
                 return False
 
-            await until(
+            await self.servers.until(
                 approved,
                 f"{wish.server} knows the time-stamping service {url}",
-                deadline_seconds=self.servers.settings.distribution_seconds,
-                interval_seconds=self.servers.settings.probe_seconds,
             )
         in_use, stale = await self._timestamping(own)
         for service in [*stale, *(item for url, item in in_use.items() if url not in wish.timestamping)]:

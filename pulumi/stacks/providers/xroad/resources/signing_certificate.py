@@ -3,37 +3,31 @@
 # ruff: noqa: ARG002  (methods answer one interface; not each kind needs all of it)
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import ClassVar
 
-from stacks.providers.serving import UNKNOWN, Checked, Difference, Properties, ProviderError, Subject
+from stacks.providers.serving import Properties
 from stacks.providers.xroad.errors import UnreachableError
 from stacks.providers.xroad.identifiers import MemberId, ServerId
-from stacks.providers.xroad.memory import remembered
-from stacks.providers.xroad.renewal import renew_before
-from stacks.providers.xroad.resources.certificates import Certificates, Wanted, software_token
-from stacks.providers.xroad.resources.distribution import distributed
-from stacks.providers.xroad.resources.kind import Found, Inputs, Kind
+from stacks.providers.xroad.resources.certificates import Certificates, Wanted, retire, software_token
+from stacks.providers.xroad.resources.certified import CertifiedInputs, CertifiedKind
+from stacks.providers.xroad.resources.kind import Found
 
 
-class SigningCertificateInputs(Inputs):
+class SigningCertificateInputs(CertifiedInputs):
     """A member's signing certificate at a server that another member owns. The owner's is the server's own."""
 
     kind: ClassVar[str] = "SigningCertificate"
 
-    server: str
-    """The host."""
     member: str
     """`INSTANCE:CLASS:CODE`."""
     member_name: str
     country: str
     ready: bool = True
     """False is only found, never declared: none is active."""
-    due: tuple[str, ...] = ()
-    """What is to be replaced or removed, and why. The provider fills it in: a plan tells it."""
 
 
-class SigningCertificateKind(Kind[SigningCertificateInputs]):
+class SigningCertificateKind(CertifiedKind[SigningCertificateInputs]):
     """Orders and renews as a security server's own certificates are: see there."""
 
     inputs = SigningCertificateInputs
@@ -49,31 +43,9 @@ class SigningCertificateKind(Kind[SigningCertificateInputs]):
         MemberId.parse(member)
         return SigningCertificateInputs(server=server, member=member, member_name="", country="")
 
-    async def check(self, subject: Subject, inputs: Properties) -> Checked:
-        """Validate a declaration, and fill in what is due now."""
-        checked = await super().check(subject, inputs)
-        if checked.refusals or UNKNOWN in inputs.values():
-            return checked
-        wish = self.inputs.model_validate(checked.inputs)
-        with remembered():
-            try:
-                due = list((await self._certificates(wish).held()).reasons)
-            except ProviderError as error:
-                demanded = f"{wish.server} can't be asked about its certificates: {error}"
-                due = [demanded] if renew_before() else []
-        return Checked({**checked.inputs, "due": due})
-
-    async def diff(
-        self, identifier: str, old_inputs: Properties, state: Properties, inputs: Properties
-    ) -> Difference:
-        """Compare declarations. What is due is a difference, what was due isn't."""
-        found = await super().diff(identifier, old_inputs, state, inputs)
-        others = tuple(name for name in found.updates if name != "due")
-        return replace(found, updates=(*others, "due") if inputs.get("due") else others)
-
-    async def _settle(self, wish: SigningCertificateInputs) -> Properties:
-        """Nothing may be due in the end."""
-        return await super()._settle(wish.model_copy(update={"due": ()}))
+    async def reasons(self, wish: SigningCertificateInputs) -> Sequence[str]:
+        """Of the member's certificates."""
+        return (await self._certificates(wish).held()).reasons
 
     async def find(self, wish: SigningCertificateInputs) -> Found[SigningCertificateInputs] | None:
         """None until there is a certificate."""
@@ -113,19 +85,7 @@ class SigningCertificateKind(Kind[SigningCertificateInputs]):
         certificates = self._certificates(wish)
         chosen = await certificates.certify()
         await certificates.activate(chosen.hash)
-        own, held = self.servers.security(wish.server), await certificates.held()
-        for certificate in held.replaced:
-            if certificate.active:
-                await own.disable_certificate(certificate.hash)
-        if held.replaced:
-            # Messages that are under way are signed with the earlier one.
-            await distributed(self.servers)
-        removed = {item.hash for key in held.unused for item in key.certificates}
-        for certificate in held.replaced:
-            if certificate.hash not in removed:
-                await own.delete_certificate(certificate.hash)
-        for key in held.unused:
-            await own.delete_key(key.id)
+        await retire(self.servers, wish.server, [await certificates.held()])
 
     async def remove(self, wish: SigningCertificateInputs, state: Properties) -> None:
         """Remove its keys."""

@@ -10,7 +10,6 @@ from stacks.providers.serving import Properties
 from stacks.providers.xroad.errors import ApiError
 from stacks.providers.xroad.identifiers import MemberId, SubsystemId
 from stacks.providers.xroad.resources.kind import Found, Inputs, Kind, gone
-from stacks.providers.xroad.waiting import until
 
 
 class SubsystemInputs(Inputs):
@@ -83,11 +82,9 @@ class SubsystemKind(Kind[SubsystemInputs]):
                 item.used_security_servers for item in siblings if str(item.subsystem_id) == wish.subsystem
             )
 
-        await until(
+        await self.servers.until(
             unused,
             f"{wish.subsystem} registered at no security server",
-            deadline_seconds=self.servers.settings.distribution_seconds,
-            interval_seconds=self.servers.settings.probe_seconds,
         )
         try:
             await self.servers.central.delete_subsystem(subsystem)
