@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from tests.key_usage import key_usage
 from tests.unit.xroad_simulator import definitions
 from tests.unit.xroad_simulator.definitions import Exchange
 
@@ -52,23 +53,6 @@ acceptable-timestamp-failure-period = 300
 ocsp-fetch-interval-in-seconds = 60
 """
 """Times are divided by 60 in these tests."""
-
-_USAGES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
-
-
-def key_usage(*wanted: str) -> x509.KeyUsage:
-    """A key usage extension with these bits."""
-    return x509.KeyUsage(**{name: name in wanted for name in _USAGES})
 
 
 class Authority:

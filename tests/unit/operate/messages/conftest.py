@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from tests.key_usage import key_usage
 
 from federation_rig.trust_services import TrustServices
 from xroad_simulator import ocsp, time_stamps
@@ -27,22 +28,6 @@ from xroad_simulator.software_token import PrivateKey
 
 CLIENT = ClientId("TEST", "GOV", "DIGITAL", "PORTAL")
 SERVICE = ServiceId(ClientId("TEST", "GOV", "CIVIL", "REGISTRY"), "birth-records")
-_USAGES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
-
-
-def usage(*wanted: str) -> x509.KeyUsage:
-    """A key usage extension with these bits."""
-    return x509.KeyUsage(**{name: name in wanted for name in _USAGES})
 
 
 def certificate(
@@ -88,14 +73,14 @@ class Authorities:
             self.root_key,
             None,
             x509.BasicConstraints(ca=True, path_length=1),
-            usage("key_cert_sign", "crl_sign"),
+            key_usage("key_cert_sign", "crl_sign"),
         )
         self.issuer = certificate(
             {NameOID.COMMON_NAME: self.name},
             self.issuer_key,
             (self.root.subject, self.root_key),
             x509.BasicConstraints(ca=True, path_length=0),
-            usage("key_cert_sign", "crl_sign", "digital_signature"),
+            key_usage("key_cert_sign", "crl_sign", "digital_signature"),
         )
         self.trust = TrustServices(self.issuer, self.issuer_key)
         self.members = {code: self.member(code) for code in ("DIGITAL", "CIVIL")}
@@ -111,7 +96,7 @@ class Authorities:
             NameOID.COUNTRY_NAME: "BJ",
             NameOID.SERIAL_NUMBER: code,
         }
-        wanted = extensions or (usage("content_commitment"),)
+        wanted = extensions or (key_usage("content_commitment"),)
         return certificate(subject, own, (self.issuer.subject, self.issuer_key), *wanted), own
 
     def status_of(self, signing: x509.Certificate) -> bytes:

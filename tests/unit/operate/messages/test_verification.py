@@ -17,6 +17,7 @@ from cryptography.x509 import ocsp as library
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.key_usage import key_usage
 from tests.unit.operate.messages.conftest import (
     CLIENT,
     Authorities,
@@ -27,7 +28,6 @@ from tests.unit.operate.messages.conftest import (
     new_key,
     request,
     response,
-    usage,
 )
 
 from federation_rig.trust_services import certified, rsa_key
@@ -271,7 +271,7 @@ def test_who_isnt_the_client(authorities: Authorities) -> None:
     )
     other_class = authorities.member("DIGITAL", member_class="COM")
     assert "is of COM/DIGITAL" in failed(judged(authorities, signed_by(authorities, other_class)))["signer"]
-    for_tls = authorities.member("DIGITAL", usage("digital_signature"))
+    for_tls = authorities.member("DIGITAL", key_usage("digital_signature"))
     assert (
         "isn't a certificate for signatures"
         in failed(judged(authorities, signed_by(authorities, for_tls)))["signer"]
@@ -281,7 +281,7 @@ def test_who_isnt_the_client(authorities: Authorities) -> None:
         {NameOID.COMMON_NAME: "DIGITAL"},
         key,
         (authorities.issuer.subject, authorities.issuer_key),
-        usage("content_commitment"),
+        key_usage("content_commitment"),
     )
     assert "0 businessCategory" in failed(judged(authorities, signed_by(authorities, (named, key))))["signer"]
 
@@ -320,7 +320,7 @@ def test_who_isnt_an_authority(authorities: Authorities) -> None:
     member, member_key = authorities.members["CIVIL"]
     key, below_key = new_key(), new_key()
     subject = {NameOID.BUSINESS_CATEGORY: "GOV", NameOID.SERIAL_NUMBER: "DIGITAL"}
-    forged = certificate(subject, key, (member.subject, member_key), usage("content_commitment"))
+    forged = certificate(subject, key, (member.subject, member_key), key_usage("content_commitment"))
     record = signed_by(authorities, (forged, key), statuses=(), carried=(member, authorities.issuer))
     assert "isn't an authority" in failed(judged(authorities, record))["certificate chain"]
 
@@ -329,9 +329,9 @@ def test_who_isnt_an_authority(authorities: Authorities) -> None:
         below_key,
         (authorities.issuer.subject, authorities.issuer_key),
         x509.BasicConstraints(ca=True, path_length=None),
-        usage("key_cert_sign"),
+        key_usage("key_cert_sign"),
     )
-    made = certificate(subject, key, (below.subject, below_key), usage("content_commitment"))
+    made = certificate(subject, key, (below.subject, below_key), key_usage("content_commitment"))
     record = signed_by(authorities, (made, key), statuses=(), carried=(below, authorities.issuer))
     assert "may not have 1 authorities below" in failed(judged(authorities, record))["certificate chain"]
 
@@ -344,7 +344,7 @@ def test_a_certificate_that_had_ended(authorities: Authorities) -> None:
         subject,
         key,
         (authorities.issuer.subject, authorities.issuer_key),
-        usage("content_commitment"),
+        key_usage("content_commitment"),
         age=timedelta(days=3),
     )
     record = signed_by(authorities, (ended, key))

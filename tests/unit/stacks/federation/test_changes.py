@@ -15,6 +15,7 @@ from stacks.federation.arguments import FederationArgs
 pytestmark = pytest.mark.engine
 
 REGISTRY = "TEST:GOV:CIVILREG:REGISTRY"
+OF_THE_WINDOW = ("Server.ServerProxy.UnknownMember", "Server.ClientProxy.SslAuthenticationFailed")
 
 
 def moved(args: FederationArgs) -> FederationArgs:
@@ -78,9 +79,10 @@ def test_a_subsystem_moves_while_messages_pass(
         rf"DELETE .*/clients/{REGISTRY}$",
     )
     assert order == sorted(order)
-    # The former server may fetch the configuration without its client a moment before the consumer (ADR 19).
+    # The window that ADR 19 names: one server fetches the configuration without the former registration a
+    # moment before the other, or while a message is under way.
     assert len(flowing.lost) <= 3
-    assert all("Server.ServerProxy.UnknownMember" in item for item in flowing.lost)
+    assert all(any(fault in item for fault in OF_THE_WINDOW) for item in flowing.lost), flowing.lost
     assert flowing.passed > 3
     clients = {
         name: [item["id"] for item in simulation.call(name, "GET", "/clients?show_members=false").json()]

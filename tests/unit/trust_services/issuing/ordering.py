@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID, ObjectIdentifier
+from tests.key_usage import key_usage
 
 from trust_services.issuing.orders import Order, Profile
 from trust_services.issuing.profiles import Addresses, Terms
@@ -28,17 +29,6 @@ SERVER = "ss1.health.example.bj"
 NAME = "Ministère de la Santé"
 ADDRESSES = Addresses(
     "http://ocsp.example.bj/", "http://pki.example.bj/trust.crl", "http://pki.example.bj/trust.crt"
-)
-USAGE_NAMES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
 )
 Subject = list[tuple[ObjectIdentifier, str]]
 
@@ -93,8 +83,7 @@ def subject(profile: str, member_class: str = "GOV", code: str = "HEALTH", name:
 
 def usage(bits: Iterable[str]) -> x509.KeyUsage:
     """A key usage of these bits."""
-    named = set(bits)
-    return x509.KeyUsage(**{name: name in named for name in USAGE_NAMES})
+    return key_usage(*bits)
 
 
 def request(

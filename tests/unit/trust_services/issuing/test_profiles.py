@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from pkilint import loader
 from pkilint.document import PDUNode
 from pkilint.validation import ValidatorContainer
+from tests.key_usage import BITS
 from tests.unit.trust_services.issuing.ordering import (
     ADDRESSES,
     ORGANIZATION,
     SERVER,
     SERVICE,
     SITE,
-    USAGE_NAMES,
     authority,
     ec_key,
     key_for,
@@ -65,7 +65,7 @@ def usages(certificate: x509.Certificate) -> set[str]:
     """The bits of its key usage."""
     found = certificate.extensions.get_extension_for_class(x509.KeyUsage)
     assert found.critical
-    names = USAGE_NAMES if found.value.key_agreement else USAGE_NAMES[:-2]
+    names = BITS if found.value.key_agreement else BITS[:-2]
     return {name for name in names if getattr(found.value, name)}
 
 
@@ -187,7 +187,7 @@ def test_whatever_is_asked_for_no_certificate_is_of_both_kinds(profile: Profile)
         assert not found & {"key_cert_sign", "crl_sign"}
 
 
-@given(st.sets(st.sampled_from(USAGE_NAMES), min_size=1))
+@given(st.sets(st.sampled_from(BITS), min_size=1))
 @settings(max_examples=60, deadline=None)
 def test_the_linter_holds_back_every_mixed_usage(bits: set[str]) -> None:
     """And every usage that a key of its kind, or a member, can't have."""

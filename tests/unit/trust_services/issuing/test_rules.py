@@ -14,12 +14,12 @@ from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.key_usage import BITS
 from tests.unit.trust_services.issuing.ordering import (
     NAME,
     SERVER,
     SERVICE,
     SITE,
-    USAGE_NAMES,
     Subject,
     content,
     ec_key,
@@ -130,7 +130,7 @@ def test_attributes_that_are_joined_are_refused() -> None:
     assert "joined" in refused(order("signing", made))
 
 
-@given(st.sets(st.sampled_from(USAGE_NAMES)), st.sampled_from(list(Profile)))
+@given(st.sets(st.sampled_from(BITS)), st.sampled_from(list(Profile)))
 @settings(max_examples=150, deadline=None)
 def test_only_a_profiles_own_usages_may_be_asked_for(bits: set[str], profile: Profile) -> None:
     """And a request that asks for fewer is taken."""

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from tests.key_usage import BITS, key_usage
 
 from trust_services.refusal import Refusal
 from trust_services.timestamps.__main__ import main
@@ -145,21 +146,6 @@ def test_a_certificate_that_is_not_for_time_stamps_alone_is_refused(
     assert "isn't critical and timeStamping alone" in refusal(read_identity, config, read_settings(config))
 
 
-USES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-)
-
-
-def key_usage(*uses: str) -> x509.KeyUsage:
-    return x509.KeyUsage(**{use: use in uses for use in USES}, encipher_only=False, decipher_only=False)
-
-
 @pytest.mark.parametrize(
     "uses",
     [("key_encipherment",), ("digital_signature", "key_cert_sign"), ("content_commitment", "key_agreement")],
@@ -172,7 +158,7 @@ def test_a_certificate_for_more_than_signing_is_refused(
     assert "key usage isn't for signing alone" in refusal(read_identity, config, read_settings(config))
 
 
-@pytest.mark.parametrize("uses", [("digital_signature",), ("content_commitment",), USES[:2]])
+@pytest.mark.parametrize("uses", [("digital_signature",), ("content_commitment",), BITS[:2]])
 def test_a_certificate_for_signing_is_taken(
     config: Path, authority: Any, key: Any, uses: tuple[str, ...]
 ) -> None:
