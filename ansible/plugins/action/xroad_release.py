@@ -25,9 +25,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return found
         try:
             taken = step(found["installed"], str(wanted))
-            # A preview of an empty site comes before there is a central server.
-            if "central" in self._task.args and (self._task.args["central"] or not self._task.check_mode):
-                refuse_before_central(self._task.args["central"], str(wanted))
         except RefusedStepError as refusal:
             return {**found, "failed": True, "msg": str(refusal)}
-        return {**found, "step": taken.kind, "told": taken.told}
+        found |= {"step": taken.kind, "told": taken.told}
+        if "central" not in self._task.args:
+            return found
+        try:
+            refuse_before_central(self._task.args["central"], str(wanted))
+        except RefusedStepError as refusal:
+            if not self._task.check_mode:
+                return {**found, "failed": True, "msg": str(refusal)}
+            # A preview neither installs nor upgrades the central server, which an apply comes to earlier.
+            if self._task.args["central"]:
+                found["warnings"] = [*found.get("warnings", []), str(refusal)]
+        return found

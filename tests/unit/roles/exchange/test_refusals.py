@@ -21,14 +21,19 @@ REPOSITORY = {
 ROLES = ("central_server", "security_server")
 
 
-def play(tmp_path: Path, tasks: list[dict[str, Any]], **variables: Any) -> subprocess.CompletedProcess[str]:
+def play(
+    tmp_path: Path, tasks: list[dict[str, Any]], *options: str, **variables: Any
+) -> subprocess.CompletedProcess[str]:
     """Run tasks on this machine, with nothing but these variables."""
     playbook = tmp_path / "play.yml"
     playbook.write_text(
         yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "vars": variables, "tasks": tasks}])
     )
     return subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local", playbook],
+        [
+            *(Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local"),
+            *(playbook, *options),
+        ],
         env={
             **os.environ,
             "PATH": f"{tmp_path}:{os.environ['PATH']}",
@@ -78,13 +83,16 @@ def test_the_common_role_alone_says_by_whom_it_is_applied(tmp_path: Path) -> Non
     assert "System |" not in finished.stdout
 
 
-def released(tmp_path: Path, installed: str, wanted: str, **arguments: str) -> subprocess.CompletedProcess[str]:
+def released(
+    tmp_path: Path, installed: str, wanted: str, *options: str, **arguments: str
+) -> subprocess.CompletedProcess[str]:
     """The judgement on a host whose package manager says that a version is installed; none if empty."""
     query = tmp_path / "dpkg-query"
     query.write_text(f"#!/bin/sh\n[ -n '{installed}' ] && echo 'installed {installed}'\n")
     query.chmod(0o755)
     task = {"xroad_release": {"package": "xroad-proxy", "wanted": wanted, **arguments}, "register": "found"}
-    return play(tmp_path, [task, {"ansible.builtin.debug": {"msg": "{{ found.step }}: {{ found.told }}"}}])
+    told = {"ansible.builtin.debug": {"msg": "{{ found.step }}: {{ found.told }}"}}
+    return play(tmp_path, [task, told], *options)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +139,15 @@ def test_a_security_server_is_not_upgraded_before_its_central_server(
 
     assert finished.returncode != 0
     assert why in finished.stdout
+
+
+def test_a_preview_of_both_upgrades_goes_on_and_says_which_is_first(tmp_path: Path) -> None:
+    """The apply upgrades the central server before it comes to this one; a preview upgrades nothing."""
+    finished = released(tmp_path, "7.7.1-1.ubuntu24.04", "7.8.0", "--check", central="7.7.1")
+
+    assert finished.returncode == 0, finished.stdout
+    assert "upgrade: X-Road 7.7.1 is upgraded to 7.8.0" in finished.stdout
+    assert "Next: upgrade the central server first" in " ".join(finished.stderr.split())
 
 
 def test_a_security_server_may_be_older_than_its_central_server(tmp_path: Path) -> None:

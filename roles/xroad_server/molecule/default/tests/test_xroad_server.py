@@ -40,6 +40,18 @@ def test_packages_are_of_the_version_and_services_run(host: Host) -> None:
         assert host.service(unit).is_enabled, unit
 
 
+def upgraded(host: Host) -> str:
+    """When the server's package went from the version before to this one, as text that sorts."""
+    package = {"central": "xroad-center", "security": "xroad-proxy"}[name(host)]
+    pattern = f" upgrade {package}:all 7.7.1-1.ubuntu24.04 7.8.0-1.ubuntu24.04"
+    return " ".join(host.check_output(f"grep -h '{pattern}' /var/log/dpkg.log").split()[:2])
+
+
+@pytest.mark.on("security")
+def test_the_central_server_was_upgraded_first(host: Host, machine: Machines) -> None:
+    assert upgraded(machine("central")) < upgraded(host)
+
+
 def test_the_packages_were_told_who_administers(host: Host) -> None:
     assert {"xroad-security-officer", "xroad-system-administrator"} <= set(host.user("exchange-admin").groups)
     assert host.user("exchange-admin").shell == "/usr/sbin/nologin"
