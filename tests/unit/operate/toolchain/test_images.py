@@ -54,6 +54,11 @@ def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builds:
     monkeypatch.setattr(images, "require_room", lambda *_: None)
     # The base has Debian packages, which no test fetches.
     monkeypatch.setattr(images, "_python_base", lambda _: "localhost/smartgouv-python:key")
+    # Nor packages of Python; a folder with one stands for them.
+    packages = tmp_path / "python-packages"
+    (packages / "package").mkdir(parents=True)
+    (packages / "package/__init__.py").touch()
+    monkeypatch.setattr(images.python_packages, "ensure", lambda *_: packages)
     monkeypatch.setattr(images, "run", builds.run)
     return builds
 

@@ -95,50 +95,25 @@ def released(
     return play(tmp_path, [task, told], *options)
 
 
-@pytest.mark.parametrize(
-    ("installed", "wanted", "told"),
-    [
-        ("", "7.8.0", "install: X-Road 7.8.0 is installed"),
-        ("7.8.0-1.ubuntu24.04", "7.8.0", "none: X-Road 7.8.0 is installed already"),
-        ("7.7.1-1.ubuntu24.04", "7.8.0", "upgrade: X-Road 7.7.1 is upgraded to 7.8.0"),
-        ("7.7.0-1.ubuntu22.04", "7.7.1", "upgrade: X-Road 7.7.0 is upgraded to 7.7.1"),
-    ],
-)
-def test_a_step_is_told(tmp_path: Path, installed: str, wanted: str, told: str) -> None:
-    finished = released(tmp_path, installed, wanted)
+def test_a_step_is_told(tmp_path: Path) -> None:
+    finished = released(tmp_path, "7.7.1-1.ubuntu24.04", "7.8.0", central="7.8.0")
 
     assert finished.returncode == 0, finished.stdout
-    assert told in finished.stdout
+    assert "upgrade: X-Road 7.7.1 is upgraded to 7.8.0" in finished.stdout
 
 
-@pytest.mark.parametrize(
-    ("installed", "wanted", "why"),
-    [
-        ("7.6.3-1.ubuntu22.04", "7.8.0", "jumps over a minor. Next: set version to 7.7.x"),
-        ("7.4.2-1.ubuntu22.04", "7.8.0", "jumps over a minor. Next: set version to 7.6.x by hand"),
-        ("7.8.0-1.ubuntu24.04", "7.7.1", "its database can't go back"),
-        ("7.7.1-1.ubuntu24.04", "7.7.0", "its database can't go back"),
-        ("", "7.9.0", "X-Road 7.9.0 isn't known here"),
-    ],
-)
-def test_a_jump_and_a_step_back_are_refused(tmp_path: Path, installed: str, wanted: str, why: str) -> None:
-    finished = released(tmp_path, installed, wanted)
+def test_a_jump_is_refused(tmp_path: Path) -> None:
+    finished = released(tmp_path, "7.6.3-1.ubuntu22.04", "7.8.0")
 
     assert finished.returncode != 0
-    assert why in finished.stdout
+    assert "jumps over a minor. Next: set version to 7.7.x" in finished.stdout
 
 
-@pytest.mark.parametrize(
-    ("central", "why"),
-    [("7.7.1", "Next: upgrade the central server first"), ("", "the central server isn't installed yet")],
-)
-def test_a_security_server_is_not_upgraded_before_its_central_server(
-    tmp_path: Path, central: str, why: str
-) -> None:
-    finished = released(tmp_path, "7.7.1-1.ubuntu24.04", "7.8.0", central=central)
+def test_a_security_server_is_not_upgraded_before_its_central_server(tmp_path: Path) -> None:
+    finished = released(tmp_path, "7.7.1-1.ubuntu24.04", "7.8.0", central="7.7.1")
 
     assert finished.returncode != 0
-    assert why in finished.stdout
+    assert "Next: upgrade the central server first" in finished.stdout
 
 
 def test_a_preview_of_both_upgrades_goes_on_and_says_which_is_first(tmp_path: Path) -> None:
@@ -148,7 +123,3 @@ def test_a_preview_of_both_upgrades_goes_on_and_says_which_is_first(tmp_path: Pa
     assert finished.returncode == 0, finished.stdout
     assert "upgrade: X-Road 7.7.1 is upgraded to 7.8.0" in finished.stdout
     assert "Next: upgrade the central server first" in " ".join(finished.stderr.split())
-
-
-def test_a_security_server_may_be_older_than_its_central_server(tmp_path: Path) -> None:
-    assert released(tmp_path, "7.7.0-1", "7.7.1", central="7.8.0").returncode == 0
