@@ -70,7 +70,7 @@ def _static() -> list[list[str]]:
 
 
 def _pytest(*words: str) -> list[str]:
-    return _python("pytest", "-q", *words)
+    return _python("pytest", "-q", "--durations=15", "--durations-min=10", *words)
 
 
 LAYERS = (
