@@ -2,7 +2,9 @@
 
 import os
 
+import pulumi
+
 from estate.load import load
 from stacks.federation import program
 
-program(load(os.environ["SMARTGOUV_SITE"]))
+pulumi.run(lambda: program(load(os.environ["SMARTGOUV_SITE"])))

@@ -6,6 +6,7 @@ import pulumi
 
 from estate.model import Estate
 from estate.project.federation import federation
+from stacks import large_program
 from stacks.federation.arguments import FederationArgs
 from stacks.federation.instance import Instance
 from stacks.federation.security_server import SecurityServer
@@ -17,17 +18,18 @@ def arguments(estate: Estate) -> FederationArgs:
     return FederationArgs.model_validate(federation(estate))
 
 
-def program(estate: Estate) -> None:
+async def program(estate: Estate) -> None:
     """Declare the federation of an estate."""
-    declare(arguments(estate))
+    await declare(arguments(estate))
 
 
-def declare(args: FederationArgs) -> None:
+async def declare(args: FederationArgs) -> None:
     """Declare a federation.
 
     The management security server comes before the clients of all others, since their registrations
     travel through it; apart from that, servers don't wait for one another.
     """
+    large_program.begin()
     provider = Provider(args.instance.instance, args.settings)
     options = pulumi.ResourceOptions(providers=[provider])
     instance = Instance(args.instance.instance, args.instance, options)
@@ -38,3 +40,4 @@ def declare(args: FederationArgs) -> None:
         management.extend(server.management)
     pulumi.export("instance", args.instance.instance)
     pulumi.export("security_servers", [item.identity for item in args.security_servers])
+    await large_program.end()

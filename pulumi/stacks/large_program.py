@@ -1,0 +1,40 @@
+"""What the SDK needs so that a program of thousands of resources takes time in proportion to their number."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pulumi.runtime.proto import engine_pb2
+from pulumi.runtime.settings import SETTINGS
+
+
+class _WithoutDebugging:
+    """The engine, without the half a dozen debugging messages that the SDK has for each resource.
+
+    Each is a call that the whole program waits for, and the engine passes it on to nobody.
+    """
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def Log(self, request: engine_pb2.LogRequest) -> Any:  # noqa: N802 - gRPC's name
+        """Say something to the user, unless it is for debugging."""
+        return None if request.severity == engine_pb2.DEBUG else self._engine.Log(request)
+
+
+def begin() -> None:
+    """To be called before the first resource is declared."""
+    SETTINGS.engine = _WithoutDebugging(SETTINGS.engine)
+
+
+async def end() -> None:
+    """To be awaited after the last resource is declared: every registration begins.
+
+    The SDK waits in turn for registrations that have begun. Of others it sees the outputs alone, several a
+    resource, and would look at all of them again whenever one is known.
+    """
+    await asyncio.sleep(0)
