@@ -17,38 +17,68 @@ from stacks.providers.xroad.errors import WARNINGS_DETECTED, ApiError, Unreachab
 from stacks.providers.xroad.memory import Memory
 from stacks.providers.xroad.settings import READ_ONLY_VARIABLE
 
-NOT_PROCESSED = frozenset({429, 503})
+TOO_MANY_REQUESTS = 429
+NOT_PROCESSED = frozenset({TOO_MANY_REQUESTS, 503})
 """Answers that promise that the request did nothing, so that it may be repeated."""
 PROXY_FAILURES = frozenset({502, 504})
 """Answers that leave open what happened; only GET requests are repeated."""
+SERVER_REQUESTS_PER_SECOND = 20
 SERVER_REQUESTS_PER_MINUTE = 600
-"""X-Road's limit for one client address; beyond it a server answers 429."""
+"""X-Road's limits for one client address; beyond either a server answers 429. Unused requests add up to these."""
 
-_BURST = 15
-_STEADY_PER_SECOND = SERVER_REQUESTS_PER_MINUTE / 60 * 0.95
+_SHARE = 0.95
+"""How much of the limits is used: the server's clock isn't ours."""
+
+
+class _Bucket:
+    """Requests that may be sent, refilled steadily up to a limit of `capacity`."""
+
+    def __init__(self, capacity: float, per_second: float) -> None:
+        self._capacity = capacity
+        self._rate = per_second
+        self._tokens = capacity
+        self._updated = monotonic()
+
+    def wait(self) -> float:
+        """Seconds until a request may be sent."""
+        now = monotonic()
+        self._tokens = min(self._capacity, self._tokens + (now - self._updated) * self._rate)
+        self._updated = now
+        return max(0.0, 1 - self._tokens) / self._rate
+
+    def take(self) -> None:
+        """A request is sent."""
+        self._tokens -= 1
+
+    def drain(self) -> None:
+        """Others have sent what was left."""
+        self._tokens = min(self._tokens, 0.0)
 
 
 class Pace:
-    """Lets requests through at a server's limit: a short burst, then a steady rate."""
+    """Lets requests through at a server's limits of a second and of a minute."""
 
-    def __init__(self, burst: int = _BURST, per_second: float = _STEADY_PER_SECOND) -> None:
-        self._capacity = float(burst)
-        self._rate = per_second
-        self._tokens = float(burst)
-        self._updated = monotonic()
+    def __init__(
+        self, per_second: float = SERVER_REQUESTS_PER_SECOND, per_minute: float = SERVER_REQUESTS_PER_MINUTE
+    ) -> None:
+        # A second's refill comes on top of a full bucket: a burst of three quarters stays below the limit.
+        self._buckets = (
+            _Bucket(per_second * 0.75, per_second * _SHARE),
+            _Bucket(per_minute * _SHARE, per_minute * _SHARE / 60),
+        )
         self._turn = asyncio.Lock()
 
     async def wait(self) -> None:
         """Return once a request may be sent."""
         async with self._turn:
-            now = monotonic()
-            self._tokens = min(self._capacity, self._tokens + (now - self._updated) * self._rate)
-            self._updated = now
-            if self._tokens < 1:
-                await asyncio.sleep((1 - self._tokens) / self._rate)
-                self._tokens += (monotonic() - self._updated) * self._rate
-                self._updated = monotonic()
-            self._tokens -= 1
+            await asyncio.sleep(max(bucket.wait() for bucket in self._buckets))
+            for bucket in self._buckets:
+                bucket.take()
+
+    def refused(self) -> None:
+        """The server has had enough: a run before this one, or beside it, has sent requests as well."""
+        for bucket in self._buckets:
+            bucket.drain()
 
 
 class AdminConnection:
@@ -153,11 +183,11 @@ class AdminConnection:
     ) -> httpx.Response:
         if method != "GET" and os.environ.get(READ_ONLY_VARIABLE):
             raise ProviderError(f"{self.endpoint}: {method} {path} would change something, and this only looks")
-        ends = monotonic() + self._patience
-        pause = 0.5
+        left, pause = self._patience, 0.5
         while True:
+            # Others' turns aren't this server's fault: they don't count.
             await self._pace.wait()
-            wait = pause
+            began, wait = monotonic(), pause
             try:
                 response = await self._client.request(
                     method,
@@ -184,7 +214,10 @@ class AdminConnection:
                 if response.status_code not in repeatable:
                     raise ApiError.of(response)
                 wait = max(pause, retry_after(response))
-            if monotonic() + wait > ends:
+                if response.status_code == TOO_MANY_REQUESTS:
+                    self._pace.refused()
+            left -= monotonic() - began + wait
+            if left < 0:
                 raise UnreachableError(f"{failure}; gave up after {self._patience:.0f} s")
             await asyncio.sleep(wait)
             pause = min(pause * 2, 5.0)

@@ -82,7 +82,7 @@ class Site(Servers):
             lambda: "key",
             ssl.create_default_context(),
             transport=httpx.MockTransport(self._doubles[name].answer),
-            pace=Pace(burst=1000),
+            pace=Pace(per_second=1000, per_minute=60_000),
         )
 
 

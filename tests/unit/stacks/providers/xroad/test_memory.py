@@ -25,7 +25,7 @@ class Server:
             lambda: "key",
             ssl.create_default_context(),
             transport=httpx.MockTransport(self.answer),
-            pace=Pace(burst=1000),
+            pace=Pace(per_second=1000, per_minute=60_000),
             memory=memory,
         )
 

@@ -92,7 +92,7 @@ class Site(Servers):
             lambda: self.key,
             ssl.create_default_context(),
             transport=Recorded(self._transport, self.seen),
-            pace=Pace(burst=1000),
+            pace=Pace(per_second=1000, per_minute=60_000),
         )
 
     async def enrol(self) -> None:

@@ -39,7 +39,7 @@ def connection(handler: Callable[[httpx.Request], httpx.Response], patience: flo
         ssl.create_default_context(),
         patience_seconds=patience,
         transport=httpx.MockTransport(handler),
-        pace=Pace(burst=1000),
+        pace=Pace(per_second=1000, per_minute=60_000),
     )
 
 
@@ -161,20 +161,64 @@ def test_warnings_are_accepted_only_when_asked() -> None:
         asyncio.run(connection(Answers(warning)).send("POST", "/clients", {"a": 1}))
 
 
-def test_the_pace_keeps_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a burst, requests leave at the steady rate."""
-    clock = [0.0]
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which passes by sleeping alone."""
+    now = [0.0]
 
     async def sleep(seconds: float) -> None:
-        clock[0] += seconds
+        now[0] += seconds
 
-    monkeypatch.setattr("stacks.providers.xroad.transport.monotonic", lambda: clock[0])
+    monkeypatch.setattr("stacks.providers.xroad.transport.monotonic", lambda: now[0])
     monkeypatch.setattr("stacks.providers.xroad.transport.asyncio.sleep", sleep)
-    pace = Pace(burst=5, per_second=10)
+    return now
 
-    async def leave(count: int) -> None:
-        for _ in range(count):
-            await pace.wait()
 
-    asyncio.run(leave(25))
+async def leave(pace: Pace, count: int) -> None:
+    for _ in range(count):
+        await pace.wait()
+
+
+def test_the_pace_keeps_to_the_limit_of_a_second(clock: list[float]) -> None:
+    """After a burst, requests leave at the rate that the server allows, less a twentieth."""
+    asyncio.run(leave(Pace(per_second=20, per_minute=60_000), 15 + 38))
+
     assert clock[0] == pytest.approx(2.0)
+
+
+def test_the_pace_keeps_to_the_limit_of_a_minute(clock: list[float]) -> None:
+    """What was allowed of a minute is used up first; then requests leave as more is allowed."""
+    asyncio.run(leave(Pace(per_second=1000, per_minute=600), 570 + 19))
+
+    assert clock[0] == pytest.approx(2.0, abs=0.1)
+
+
+def test_a_thousand_requests_keep_to_both_limits(clock: list[float]) -> None:
+    """No second has more than 20, no minute more than 600 beside what was saved up."""
+    asyncio.run(leave(Pace(), 1000))
+
+    assert 1000 / 20 < clock[0] < 1000 / 20 * 1.1
+
+
+def test_a_server_that_has_had_enough_is_asked_slowly(clock: list[float]) -> None:
+    """Others had used up its minute: nothing of it is left for this run."""
+    pace = Pace()
+    pace.refused()
+    asyncio.run(leave(pace, 19))
+
+    assert clock[0] == pytest.approx(2.0)
+
+
+def test_patience_does_not_count_the_turns_of_others() -> None:
+    """Many who wait for one server are no reason to give it up."""
+    answers = Answers(httpx.Response(429), httpx.Response(200, json=[]))
+    slow = AdminConnection(
+        ENDPOINT,
+        lambda: "the-key",
+        ssl.create_default_context(),
+        patience_seconds=0.6,
+        transport=httpx.MockTransport(answers),
+        pace=Pace(per_second=1.5, per_minute=90),
+    )
+
+    assert asyncio.run(slow.get("/tokens")) == []
