@@ -79,7 +79,11 @@ class Servers:
 
     async def authority_certificates(self) -> list[bytes]:
         """Certificates of the authority, the issuing one first (PEM each); perhaps remembered ones."""
-        found: list[bytes] = await self._memory.answer("authority", self.authority.certificates)
+        return await self.remembered("authority", self.authority.certificates)
+
+    async def remembered(self, question: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` makes of answers; within a look at what exists perhaps a remembered one, see `memory`."""
+        found: T = await self._memory.answer(question, ask)
         return found
 
     def pin(self, name: str) -> str:

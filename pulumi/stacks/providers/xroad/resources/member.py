@@ -36,15 +36,17 @@ class MemberKind(Kind[MemberInputs]):
         return MemberInputs(member=str(MemberId.parse(key)), name="")
 
     async def find(self, wish: MemberInputs) -> Found[MemberInputs] | None:
-        """Look through the list: many members are looked for in one run."""
-        return next((item for item in await self.existing([]) if item.inputs.member == wish.member), None)
+        """Look it up in the list: many members are looked for in one run."""
+        return (await self.servers.remembered("members", self._listed)).get(wish.member)
 
     async def existing(self, servers: list[str]) -> list[Found[MemberInputs]]:
         """Of the central server."""
-        return [
-            Found(MemberInputs(member=str(item.client_id), name=item.member_name))
-            for item in await self.servers.central.clients(client_type="MEMBER")
-        ]
+        return [*(await self._listed()).values()]
+
+    async def _listed(self) -> dict[str, Found[MemberInputs]]:
+        members = await self.servers.central.clients(client_type="MEMBER")
+        wishes = (MemberInputs(member=str(item.client_id), name=item.member_name) for item in members)
+        return {wish.member: Found(wish) for wish in wishes}
 
     async def make(self, wish: MemberInputs) -> None:
         """Add it."""
