@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pulumi.runtime.proto import engine_pb2
+from pulumi.runtime.proto import engine_pb2, resource_pb2
 from pulumi.runtime.settings import SETTINGS
 
 
@@ -26,9 +26,29 @@ class _WithoutDebugging:
         return None if request.severity == engine_pb2.DEBUG else self._engine.Log(request)
 
 
+class _WithoutTraces:
+    """The engine, which isn't told from which lines of the program a resource comes.
+
+    It would keep the whole stack of each in memory and in the state, with the paths of this machine.
+    """
+
+    def __init__(self, monitor: Any) -> None:
+        self._monitor = monitor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._monitor, name)
+
+    def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:  # noqa: N802 - gRPC's name
+        """Declare a resource."""
+        request.ClearField("stackTrace")
+        request.ClearField("sourcePosition")
+        return self._monitor.RegisterResource(request)
+
+
 def begin() -> None:
     """To be called before the first resource is declared."""
     SETTINGS.engine = _WithoutDebugging(SETTINGS.engine)
+    SETTINGS.monitor = _WithoutTraces(SETTINGS.monitor)
 
 
 async def end() -> None:

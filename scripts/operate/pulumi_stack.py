@@ -6,7 +6,7 @@ States lie in the workspace, secrets in them are encrypted with a passphrase fro
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,7 @@ def _options(operation: str) -> dict[str, Any]:
     return {"show_secrets": False} if operation in ("up", "refresh", "destroy") else {}
 
 
-def _program(run: Run, name: str) -> Callable[[], None]:
+def _program(run: Run, name: str) -> automation.PulumiFn:
     """The program with its arguments, which come from the estate and the workspace alone."""
     if name == "federation":
         from stacks.federation import program as federation

@@ -24,7 +24,7 @@ PROXY_FAILURES = frozenset({502, 504})
 """Answers that leave open what happened; only GET requests are repeated."""
 SERVER_REQUESTS_PER_SECOND = 20
 SERVER_REQUESTS_PER_MINUTE = 600
-"""X-Road's limits for one client address; beyond either a server answers 429. Unused requests add up to these."""
+"""X-Road's limits for one client address, beyond which a server answers 429. Unused ones add up to these."""
 
 _SHARE = 0.95
 """How much of the limits is used: the server's clock isn't ours."""
@@ -71,7 +71,8 @@ class Pace:
     async def wait(self) -> None:
         """Return once a request may be sent."""
         async with self._turn:
-            await asyncio.sleep(max(bucket.wait() for bucket in self._buckets))
+            if seconds := max(bucket.wait() for bucket in self._buckets):
+                await asyncio.sleep(seconds)
             for bucket in self._buckets:
                 bucket.take()
 
