@@ -19,6 +19,7 @@ from operate.files import private_directory
 from operate.reporting import Report
 from operate.run import Outcome, Run
 from operate.workspace import Workspace
+from stacks.large_program import ENGINE_ENVIRONMENT
 from stacks.providers.serving import launcher
 from stacks.providers.xroad.settings import ROOT_VARIABLE, TIMESTAMPING_VARIABLE
 
@@ -203,6 +204,8 @@ def _set_environment(workspace: Workspace, binaries: Path) -> None:
         }
     )
     os.environ.pop("PULUMI_CONFIG_PASSPHRASE", None)
+    for name, value in ENGINE_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     if workspace.overlay_file.exists():
         os.environ[OVERLAY_VARIABLE] = str(workspace.overlay_file)
 
