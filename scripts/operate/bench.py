@@ -122,27 +122,40 @@ def federation(
     from operate import bench_federation
 
     report = Report(as_json=as_json)
-    with command_line.reported(report):
+    with command_line.reported(report, interrupted="What it had made is removed."):
         sizes = {"a dozen servers": (12, 12, 100), "the large one": (members, servers, rights)}
         figures = []
         for name, size in sizes.items():
             with report.working(name):
-                figures += _of_federation(bench_federation.measure(*size), *size)
+                found = bench_federation.measure(*size, report.progress)
+            figures += _of_federation(found, *size)
         _print(report, figures)
 
 
 def _of_federation(found: dict[str, Any], members: int, servers: int, rights: int) -> list[Figure]:
     targets = {12: ("≤ 15", ""), 200: ("≤ 120", "≤ 1")}.get(servers, ("", ""))
     told = f"{members} members, {servers} servers, {rights} rights"
-    plan, refresh = found["preview"], found["refresh"]
+    plan, preview = found["plan"], found["preview"]
     return [
         Figure(told, found["resources"], "resources"),
-        Figure("  plan without changes", plan["seconds"], "s", targets[0]),
-        Figure("  memory of it", plan["bytes"] / 2**30, "GiB", targets[1]),
-        Figure("  requests of it, all servers", plan["requests"], ""),
-        Figure("  refresh: everything looked at", refresh["seconds"], "s", targets[0] if servers == 12 else ""),
-        Figure("  memory of it", refresh["bytes"] / 2**30, "GiB"),
-        Figure("  requests of it, all servers", refresh["requests"], ""),
+        Figure("  plan: everything looked at", plan["seconds"], "s", targets[0]),
+        *_used("plan", plan, targets[1]),
+        Figure("  preview against the last apply", preview["seconds"], "s"),
+        *_used("preview", preview),
+    ]
+
+
+def _used(name: str, found: dict[str, Any], memory_target: str = "") -> list[Figure]:
+    """What engine, program and provider used together; the simulated servers are within the provider."""
+    processor = found["processor_seconds"]
+    return [
+        Figure(f"  {name}: memory, largest", found["bytes"] / 2**30, "GiB", memory_target),
+        *(
+            Figure(f"  {name}: memory, {part}", size / 2**30, "GiB")
+            for part, size in sorted(found["bytes_by_process"].items())
+        ),
+        *(Figure(f"  {name}: processor, {part}", seconds, "s") for part, seconds in sorted(processor.items())),
+        Figure(f"  {name}: requests, all servers", found["requests"], ""),
     ]
 
 

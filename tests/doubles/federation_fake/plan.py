@@ -2,15 +2,20 @@
 
     python -m federation_fake.plan MEMBERS SERVERS RIGHTS
 
-Prints JSON: seconds and the largest resident memory (bytes; engine, program and provider together) of a plan,
-and of a refresh, which asks the servers everything; requests of each. Requests keep to each server's limit.
+Prints lines of JSON: progress, then the result. A plan asks the servers everything and compares (a preview
+with a refresh); a preview compares with the last apply alone. Of each: seconds, requests, and memory (bytes
+that are resident, the largest sum of a look) and processor time of engine, program and provider. The servers
+answer within the provider's process, so what they use counts as its own. Requests keep to each server's limit,
+but for the preparation, which makes the state.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -24,14 +29,26 @@ import httpx
 
 from federation_fake.answers import Answers
 from federation_fake.size import Size, arguments
+from federation_fake.used import Used
 from federation_rig.authority import LocalAuthority
 from federation_rig.processes import descendants
 from stacks.federation.arguments import FederationArgs
+from stacks.large_program import ENGINE_ENVIRONMENT
 from stacks.providers.serving import serve
 from stacks.providers.xroad.provider import XRoadProvider
+from stacks.providers.xroad.transport import Pace
 
 _DOUBLES = Path(__file__).resolve().parents[1]
 _PATH = [str(_DOUBLES.parents[1] / "pulumi"), str(_DOUBLES.parents[1] / "inventories"), str(_DOUBLES)]
+_UNLIMITED = "FEDERATION_FAKE_UNLIMITED"
+"""Set to anything, requests don't keep to the servers' limits."""
+
+_LOOK_SECONDS = 0.5
+_STEPS = {
+    "up": "taking over what exists, which isn't measured",
+    "plan": "plan: everything looked at",
+    "preview": "preview against the last apply",
+}
 _LAUNCHER = """#!{python}
 import sys
 sys.path[:0] = {path!r}
@@ -62,12 +79,20 @@ def provider(folder: str) -> None:
     """Serve the provider, with all servers in its own process."""
     place = Path(folder)
     network = _Network(place)
+    if os.environ.get(_UNLIMITED):
+        Pace.wait = _at_once  # type: ignore[method-assign]
+    count = place / f"{os.getpid()}.requests"
+    count.touch()
     serve(XRoadProvider(LocalAuthority(place), network))
-    (place / "requests").write_text(str(network.requests), encoding="utf-8")
+    count.write_text(str(network.requests), encoding="utf-8")
+
+
+async def _at_once(_: Pace) -> None:
+    """Don't wait."""
 
 
 def measure(size: Size, folder: Path) -> dict[str, Any]:
-    """Make the state, then plan, then refresh."""
+    """Make the state, then plan, then preview."""
     authority = LocalAuthority(folder)
     authority.issue_tls(folder, "timestamp1", [])
     args = arguments(size)
@@ -79,6 +104,7 @@ def measure(size: Size, folder: Path) -> dict[str, Any]:
     )
     launcher.chmod(launcher.stat().st_mode | stat.S_IXUSR)
     environment = {
+        **ENGINE_ENVIRONMENT,
         **os.environ,
         "PATH": os.pathsep.join([str(launcher.parent), os.environ["PATH"]]),
         "PYTHONPATH": os.pathsep.join(_PATH),
@@ -95,60 +121,82 @@ def measure(size: Size, folder: Path) -> dict[str, Any]:
     }
     for secret in ("key", "pin"):
         (folder / secret).write_text("unused", encoding="utf-8")
-    adopted = _timed("up", folder, environment)
-    found = {name: _timed(name, folder, environment) for name in ("preview", "refresh")}
-    rights = sum(len(item.access_rights) for item in args.security_servers)
-    return {"resources": sum(adopted["changes"].values()), "rights": rights, "up": adopted, **found}
+    adopted = _timed("up", folder, {**environment, _UNLIMITED: "1"})
+    found = {name: _timed(name, folder, environment) for name in ("plan", "preview")}
+    return {"resources": sum(adopted["changes"].values()), "adopted": adopted, **found}
 
 
 def _timed(operation: str, folder: Path, environment: dict[str, str]) -> dict[str, Any]:
-    started = time.monotonic()
+    """Run one operation in processes of its own, and watch what these use."""
     command = [sys.executable, "-m", "federation_rig.drive", operation, str(folder)]
+    used = Used()
+    started = time.monotonic()
     with (
         tempfile.TemporaryFile("w+") as output,
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(command, env=environment, stdout=output, stderr=errors) as process,
     ):
-        largest = 0
-        while process.poll() is None:
-            largest = max(largest, sum(map(_resident, [process.pid, *descendants(process.pid)])))
-            time.sleep(0.2)
+        try:
+            while process.poll() is None:
+                used.look(process.pid)
+                _tell({"step": _STEPS[operation], "seconds": time.monotonic() - started})
+                time.sleep(_LOOK_SECONDS)
+        except BaseException:
+            # Nothing of what it was writing is needed any more.
+            for one in (process.pid, *descendants(process.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(one, signal.SIGKILL)
+            raise
+        seconds = time.monotonic() - started
         for file in (output, errors):
             file.seek(0)
         told, failure = output.read(), errors.read()
-    seconds = time.monotonic() - started
     if process.returncode != 0:
         errors_told = [line for line in failure.splitlines() if "error" in line]
         raise SystemExit("\n".join(errors_told[:20]) or failure[-4000:])
-    requests = folder / "requests"
-    deadline = time.monotonic() + 10
-    while not requests.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    asked = int(requests.read_text(encoding="utf-8")) if requests.exists() else -1
-    requests.unlink(missing_ok=True)
     return {
         "seconds": seconds,
-        "bytes": largest,
-        "requests": asked,
+        "bytes": used.largest,
+        "bytes_by_process": used.bytes,
+        "processor_seconds": used.processor_seconds,
+        "requests": _requests(folder),
         "changes": json.loads(told.strip().splitlines()[-1]),
     }
 
 
-def _resident(process: int) -> int:
-    try:
-        pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def _requests(folder: Path) -> int:
+    """How many the providers sent, which each notes when it ends."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        noted = {file: file.read_text(encoding="utf-8") for file in folder.glob("*.requests")}
+        if all(noted.values()):
+            break
+        time.sleep(0.1)
+    for file in noted:
+        file.unlink()
+    return sum(int(count or 0) for count in noted.values())
+
+
+def _tell(document: dict[str, Any]) -> None:
+    """One line of JSON for whoever started this."""
+    print(json.dumps(document), flush=True)
+
+
+def _stop(*_: object) -> None:
+    """End as at an interruption, so that what was made is removed."""
+    raise KeyboardInterrupt
 
 
 def main() -> None:
     """Measure a federation of the size of the arguments."""
+    signal.signal(signal.SIGTERM, _stop)
     folder = Path(tempfile.mkdtemp(prefix="bench-federation-"))
     try:
-        print(json.dumps(measure(Size(*map(int, sys.argv[1:4])), folder)))
+        _tell(measure(Size(*map(int, sys.argv[1:4])), folder))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Runs one operation of the federation program through the Automation API and prints what it did.
 
-    python -m federation_rig.drive up|preview|refresh|destroy|recover|export FOLDER [URN…]
+    python -m federation_rig.drive up|preview|plan|refresh|destroy|recover|export FOLDER [URN…]
 
-The folder holds `arguments.json` and everything that the engine writes; `stack.prepared` makes the
-environment.
+A plan is a preview that asks the servers first. The folder holds `arguments.json` and everything that the
+engine writes; `stack.prepared` makes the environment.
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ def main() -> None:
         if event.summary_event is not None:
             counts.update({str(key): value for key, value in event.summary_event.resource_changes.items()})
 
-    getattr(stack, operation)(
+    getattr(stack, "preview" if operation == "plan" else operation)(
         on_event=hear,
         on_output=lambda line: print(line, file=sys.stderr),
+        **({"refresh": True} if operation == "plan" else {}),
         **({"target": targets} if targets else {}),
     )
     print(json.dumps(counts))
