@@ -213,7 +213,7 @@ def _build(package: Package, folder: Path) -> None:
         path = root / target.removeprefix("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, path)
-        path.chmod(0o755 if path.parent.name in ("bin", "sbin") else 0o644)
+        path.chmod(0o755 if path.parent.name in ("bin", "sbin", "scripts") else 0o644)
     control = root / "DEBIAN"
     control.mkdir()
     (control / "control").write_text(package.control(), encoding="utf-8")

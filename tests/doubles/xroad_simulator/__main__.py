@@ -21,6 +21,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--state", type=Path, required=True, help="directory of the database")
     parser.add_argument("--configuration", type=Path, help="directory of *.ini files")
     parser.add_argument("--tls", type=Path, help="directory of TLS files (default: STATE/ssl)")
+    parser.add_argument("--gpg-home", type=Path, help="directory of OpenPGP keys (default: STATE/gpghome)")
     parser.add_argument("--listen", default=EVERYWHERE, help="address of every listener")
     parser.add_argument("--port-offset", type=int, default=0, help="added to every port")
     parser.add_argument("--account-file", type=Path, help="name:password lines instead of system accounts")
@@ -49,6 +50,7 @@ def _assemble(
     common = Common(
         state=arguments.state,
         tls=arguments.tls or arguments.state / "ssl",
+        gpg_home=arguments.gpg_home,
         listening=Listening(address=arguments.listen, port_offset=arguments.port_offset),
         accounts=arguments.account_file,
         pin_command=arguments.pin_command,

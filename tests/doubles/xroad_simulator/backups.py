@@ -36,6 +36,10 @@ _OPENPGP = 0x80
 """The first bit of every OpenPGP file that isn't text."""
 
 
+class UnsuitableError(Exception):
+    """An archive isn't this server's, or isn't one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backup:
     """A backup on disk."""
@@ -137,8 +141,21 @@ class Backups:
         500 `restore_process_failed` if the archive isn't whole, isn't signed by this server, or of another one;
         nothing is changed then.
         """
+        sealed = self._path(name).read_bytes()
         try:
-            content = self._opened(self._path(name).read_bytes(), label)
+            self.replace(self._key_ring.open(sealed), label, forget)
+        except (KeyRingError, StepFailedError, UnsuitableError) as error:
+            raise internal_error("restore_process_failed", str(error)) from None
+
+    def replace(
+        self, packed: bytes, label: str, forget: Callable[[], None] = lambda: None, *, any_of_kind: bool = False
+    ) -> None:
+        """Replace the state by that of an opened archive; UnsuitableError if it has another label.
+
+        With `any_of_kind` only the label's first word counts, which is the kind of server.
+        """
+        try:
+            content = _content(packed, label.partition("_")[0] if any_of_kind else label, exact=not any_of_kind)
             self._faults.step("restore.opened")
             _write_private(self._before, self._archive(label))
             self._faults.step("restore.kept")
@@ -148,18 +165,18 @@ class Backups:
             forget()
             self._faults.step("restore.files")
             self._tls.replace(content[f"{_TLS}/{self._tls.name}.crt"], content[f"{_TLS}/{self._tls.name}.key"])
-        except (KeyRingError, StepFailedError, tarfile.TarError, KeyError, ValueError) as error:
-            raise internal_error("restore_process_failed", str(error)) from None
+        except (tarfile.TarError, KeyError, ValueError) as error:
+            raise UnsuitableError(str(error)) from None
 
-    def _opened(self, sealed: bytes, label: str) -> dict[str, bytes]:
-        packed = io.BytesIO(self._key_ring.open(sealed))
-        with tarfile.open(fileobj=packed, mode="r:") as tar:
-            first = tar.next()
-            if first is None or first.type != _LABEL or first.name != label:
-                found = None if first is None else first.name
-                raise KeyRingError(f"the archive's label is {found}, not {label}")
-            entries = [(entry.name, tar.extractfile(entry)) for entry in tar.getmembers() if entry.isfile()]
-            return {name: file.read() for name, file in entries if file is not None}
+
+def _content(packed: bytes, label: str, *, exact: bool) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as tar:
+        first = tar.next()
+        found = "" if first is None or first.type != _LABEL else first.name
+        if found != label and (exact or not found.startswith(label)):
+            raise UnsuitableError(f"the archive's label is '{found}', not '{label}'")
+        entries = [(entry.name, tar.extractfile(entry)) for entry in tar.getmembers() if entry.isfile()]
+        return {name: file.read() for name, file in entries if file is not None}
 
 
 def _backup(path: Path) -> Backup:

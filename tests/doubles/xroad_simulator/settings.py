@@ -96,6 +96,8 @@ class Common(BaseModel):
     """Directory of the database and of self-made TLS certificates."""
     tls: Path
     """Directory of `<name>.crt` and `<name>.key` of the TLS listeners."""
+    gpg_home: Path | None = None
+    """Directory of the OpenPGP keys; None for one below `state`."""
     listening: Listening = Listening()
     accounts: Path | None = None
     """A file of `name:password` lines instead of the system's accounts."""
@@ -117,6 +119,11 @@ class Common(BaseModel):
     """Loopback port for tests that want faults (`faults`); 0 for none."""
     faults: str = "[]"
     """Faults from the start on, as a JSON list."""
+
+    @property
+    def key_ring(self) -> Path:
+        """Where the OpenPGP keys are."""
+        return self.gpg_home or self.state / "gpghome"
 
     def read_common(self, ini: Ini, admin: str, backups: str) -> dict[str, Any]:
         """The settings of both servers, from their sections of `local.ini`."""

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.xroad_simulator import single
 from tests.unit.xroad_simulator.conftest import PIN, Api, Authority
 
+from xroad_simulator import restore_script
 from xroad_simulator.faults import Fault
 from xroad_simulator.key_ring import KeyRing, KeyRingError
 
@@ -122,7 +123,11 @@ def test_encrypted_backups_are_read_by_the_server_and_the_keys_of_the_settings(
     assert api.refused("POST", "/backups") == (500, "backup_generation_failed")
 
     exported = _gpg(tmp_path / "outside", "--export", "Auditor")
-    _gpg(made.server.settings.state / "gpghome", "--import", content=exported)
+    ring = made.server.settings.state / "gpghome"
+    _gpg(ring, "--import", content=exported)
+    # Of a key that nobody trusts GnuPG says that it may be anybody's.
+    assert api.refused("POST", "/backups") == (500, "backup_generation_failed")
+    _gpg(ring, "--import-ownertrust", content=f"{_fingerprint(tmp_path / 'outside')}:6:\n".encode())
     name = api.ask("POST", "/backups")["filename"]
     content = api.ask("GET", f"/backups/{name}/download")
     with pytest.raises(KeyRingError):
@@ -140,6 +145,11 @@ def _gpg(home: Path, *arguments: str, content: bytes = b"") -> bytes:
     return finished.stdout
 
 
+def _fingerprint(home: Path) -> str:
+    listed = _gpg(home, "--list-keys", "--with-colons").decode().splitlines()
+    return next(line.split(":")[9] for line in listed if line.startswith("fpr:"))
+
+
 def test_a_security_server_tells_when_it_made_a_backup(center: single.Single, tmp_path: Path) -> None:
     made = single.security(tmp_path / "security", center.server)
     single.initialize(made, "CIVIL", "SS1")
@@ -153,3 +163,46 @@ def test_a_security_server_tells_when_it_made_a_backup(center: single.Single, tm
         "backup_encryption_status": False,
         "backup_encryption_keys": [],
     }
+
+
+def scripted(server: single.Single, *options: str) -> int:
+    """What the packages' script of a server ends with."""
+    settings = server.server.settings
+    place = ["--state", str(settings.state), "--tls", str(settings.tls)]
+    return restore_script.main(["security", *place, *options])
+
+
+@pytest.fixture
+def lost(center: single.Single, tmp_path: Path) -> tuple[single.Single, Path]:
+    """A security server that was never initialised, and the backup of one that was."""
+    made = single.security(tmp_path / "security", center.server)
+    single.initialize(made, "CIVIL", "SS1")
+    name = made.api().ask("POST", "/backups")["filename"]
+    kept = made.server.settings.state / "backup" / name
+    return single.security(tmp_path / "new", center.server), kept
+
+
+def test_the_script_restores_a_server_that_was_never_initialised(
+    lost: tuple[single.Single, Path], tmp_path: Path
+) -> None:
+    """Which the admin API can't: the former host's key comes first (ug-ss 13.2)."""
+    server, kept = lost
+    identity = "TEST/GOV/CIVIL/SS1"
+    assert scripted(server, "-s", identity, "-f", str(kept)) == 1
+    exported = _gpg(tmp_path / "security" / "gpghome", "--export-secret-keys", identity)
+    _gpg(server.server.settings.state / "gpghome", "--import", content=exported)
+    assert scripted(server, "-s", "TEST/GOV/CIVIL/SS2", "-f", str(kept)) == 1
+    assert server.server.server_id is None
+
+    assert scripted(server, "-s", identity, "-f", str(kept)) == 0
+    assert str(server.server.server_id) == identity.replace("/", ":")
+
+
+def test_the_script_takes_what_was_opened_elsewhere(lost: tuple[single.Single, Path], tmp_path: Path) -> None:
+    """Without its key, and whoever's it is, if that is asked for in so many words."""
+    server, kept = lost
+    plain = tmp_path / "plain.tar"
+    plain.write_bytes(KeyRing(tmp_path / "security" / "gpghome").open(kept.read_bytes()))
+    assert scripted(server, "-F", "-f", str(kept)) == 1
+    assert scripted(server, "-F", "-P", "-f", str(plain)) == 0
+    assert str(server.server.server_id) == "TEST:GOV:CIVIL:SS1"

@@ -54,7 +54,7 @@ class CentralServer:
         self.token = SoftwareToken(self.store)
         self.faults = Faults(settings.faults)
         self.requests = Requests()
-        self.key_ring = KeyRing(settings.state / "gpghome")
+        self.key_ring = KeyRing(settings.key_ring)
         self.backups = Backups(
             self.store,
             settings.state,

@@ -85,7 +85,7 @@ class SecurityServer:
         self.faults = Faults(settings.faults)
         self.requests = Requests()
         self.pending = PendingChanges()
-        self.key_ring = KeyRing(settings.state / "gpghome")
+        self.key_ring = KeyRing(settings.key_ring)
         self.backups = Backups(
             self.store,
             settings.state,
