@@ -230,6 +230,18 @@ class Federation(Model):
         """The security server that a host is a node of."""
         return next((server for server in self.security_servers if host in server.nodes), None)
 
+    def identity(self, host: str) -> str:
+        """What the server of a host is called as a whole: the instance, or `INSTANCE/CLASS/OWNER/CODE`.
+
+        X-Road's OpenPGP keys and backups are named so. Nodes of a cluster have one. KeyError for other hosts.
+        """
+        if host == self.central_server:
+            return self.instance
+        server = self.security_server_of(host)
+        if server is None:
+            raise KeyError(host)
+        return f"{self.instance}/{self.member(server.owner).member_class}/{server.owner}/{server.code}"
+
     def database_of(self, host: str) -> RemoteDatabase | None:
         """The database service elsewhere that a host's server uses."""
         if host == self.central_server:

@@ -61,6 +61,11 @@ def api_key(host: str) -> str:
     return f"xroad-api-key-{host}"
 
 
+def backup_key(host: str) -> str:
+    """The secret that opens a server's backups: the OpenPGP key that it made, for when the host is lost."""
+    return f"xroad-backup-key-{host}"
+
+
 STANDING = (
     Secret(name="trust-services-pin", description="Opens the trust services CA's token"),
     Secret(name="trust-services-officer-pin", description="Initializes the trust services CA's token"),

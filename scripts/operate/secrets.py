@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from estate import Estate
-from estate.secrets import api_key
+from estate.secrets import api_key, backup_key
 from operate.failure import ExitCode, Failure
 from operate.files import private_directory, write_atomically
 
@@ -76,9 +76,9 @@ class SecretStore:
     def undeclared(self, estate: Estate) -> list[str]:
         """Names of files that the estate doesn't declare: leftovers of a rename, perhaps.
 
-        API keys aren't declared: they are made on their hosts and brought here by an apply.
+        What is made on hosts isn't declared: API keys, brought by an apply, and keys of backups, by a backup.
         """
-        keys = {api_key(host.name) for host in estate.managed_servers}
+        keys = {name(host.name) for host in estate.managed_servers for name in (api_key, backup_key)}
         declared = {secret.name for secret in estate.secrets} | keys
         if not self.directory.is_dir():
             return []

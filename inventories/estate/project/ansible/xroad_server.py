@@ -10,7 +10,7 @@ from estate.host import Host, Role
 from estate.model import Estate
 from estate.network import LISTENERS, Endpoint
 from estate.project.ansible.secret import secret
-from estate.secrets import admin_password, api_key, database_administrator, pin
+from estate.secrets import admin_password, api_key, backup_key, database_administrator, pin
 from estate.xroad_parameters import Server, Value, rendered
 from estate.xroad_versions import oldest_beside
 
@@ -38,6 +38,8 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         found["xroad_server_admin"] = {"name": "exchange-admin", "password": secret(admin_password(host.name))}
         # API keys lie in the configuration that secondaries only read.
         found["xroad_server_api_key_name"] = api_key(host.name) if host.name == primary else ""
+        found["xroad_server_identity"] = federation.identity(host.name)
+        found["xroad_server_backup_key_name"] = backup_key(primary)
     if host.has(Role.SECURITY_SERVER):
         found["xroad_server_central_host"] = federation.central_server
     if host.name != primary:
@@ -127,9 +129,9 @@ def _hardened(estate: Estate, host: Host) -> LocalIni:
     }
     keys = tuple(key.fingerprint for key in federation.backups.keys) if federation.backups else ()
     # ig-ss 3.5: every server's own key is among the recipients without being named.
-    backups: dict[str, Value] = (
-        {"backup-encryption-enabled": True, "backup-encryption-keyids": keys} if keys else {}
-    )
+    backups: dict[str, Value] = {"backup-encryption-enabled": True}
+    if keys:
+        backups["backup-encryption-keyids"] = keys
     if server is Server.CENTRAL:
         found["admin-service"] = {**admin, "global-configuration-generation-rate-in-seconds": interval}
         found["center"] = {**backups}
