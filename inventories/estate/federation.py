@@ -242,6 +242,11 @@ class Federation(Model):
             raise KeyError(host)
         return f"{self.instance}/{self.member(server.owner).member_class}/{server.owner}/{server.code}"
 
+    def system_of(self, host: str) -> OperatingSystem:
+        """The operating system of a host of the federation."""
+        server = self.security_server_of(host)
+        return (server.operating_system if server else None) or self.operating_system
+
     def database_of(self, host: str) -> RemoteDatabase | None:
         """The database service elsewhere that a host's server uses."""
         if host == self.central_server:

@@ -92,6 +92,25 @@ def refuse_before_central(central: str, wanted: str) -> None:
         )
 
 
+def refuse_backup(made: str, wanted: str) -> None:
+    """RefusedStepError if a backup of a server of version `made` can't be taken back by one of `wanted`.
+
+    X-Road's restoration brings an older database up to date (`restore_db.sh` runs its migrations) and has no
+    way back from a newer one. What isn't upgraded over a minor isn't restored over one.
+    """
+    before, after = numbers(made), numbers(wanted)
+    if before > after:
+        raise RefusedStepError(
+            f"the backup is of X-Road {made}, and {wanted} can't read a newer one's database. "
+            f"Next: set version to {made}, apply the stage exchange, then restore"
+        )
+    if minor(made) not in (minor(wanted), _previous(wanted)):
+        raise RefusedStepError(
+            f"the backup is of X-Road {made}, too old for {wanted}. Next: set version to {made}, apply the "
+            f"stage exchange, restore, then upgrade one minor at a time ({' → '.join(PATH)})"
+        )
+
+
 def _previous(version: str) -> str:
     at = PATH.index(minor(version))
     return PATH[at - 1] if at else ""

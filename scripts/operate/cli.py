@@ -11,6 +11,7 @@ import typer
 
 from estate import EstateError
 from operate import applying, command_line, federation_commands, generated
+from operate.backups import commands as backup_commands
 from operate.command_line import AllowPrune, Json, Lab, Site, require_raised
 from operate.failure import ExitCode, Failure
 from operate.files import exclusive
@@ -37,6 +38,8 @@ application.add_typer(federation_commands.application, name="federation")
 application.add_typer(ledger, name="ledger")
 application.add_typer(message, name="message")
 application.add_typer(secrets, name="secrets")
+application.command()(backup_commands.backup)
+application.command()(backup_commands.restore)
 
 
 class StackAction(StrEnum):

@@ -237,7 +237,7 @@ def look(run: Run, args: FederationArgs, resources: Iterable[Mapping[str, Any]])
     """Ask every server what it holds, with GET requests alone. None, and a warning, if that isn't possible."""
 
     async def ask() -> Look:
-        async with _connected(args) as servers:
+        async with connected(args) as servers:
             held = await existing(servers)
             deviations = await drift(servers, held, recorded(resources))
             # A central server that isn't initialised has none, and doesn't answer.
@@ -358,7 +358,7 @@ def _pruned(run: Run, outcome: Outcome) -> Outcome:
         return outcome
 
     async def remove() -> list[str]:
-        async with _connected(args) as servers:
+        async with connected(args) as servers:
             return [item async for item in prune(servers, seen.existing, seen.deviations)]
 
     removed = asyncio.run(remove())
@@ -368,7 +368,8 @@ def _pruned(run: Run, outcome: Outcome) -> Outcome:
 
 
 @asynccontextmanager
-async def _connected(args: FederationArgs) -> AsyncIterator[Servers]:
+async def connected(args: FederationArgs) -> AsyncIterator[Servers]:
+    """The servers' admin APIs, as long as the block lasts."""
     servers = Servers(args.settings)
     try:
         yield servers

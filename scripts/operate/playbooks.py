@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -144,11 +144,14 @@ def run_playbook(
     *,
     check: bool = False,
     lock: int | None = None,
+    hosts: Sequence[str] = (),
+    variables: Mapping[str, object] | None = None,
 ) -> PlaybookResult:
-    """Run `ansible/playbooks/<playbook>.yml` against the workspace's site.
+    """Run `ansible/playbooks/<playbook>.yml` against the workspace's site, or these of its hosts.
 
-    `check` predicts and changes nothing. `lock` is a descriptor that Ansible keeps open, so that
-    the workspace stays locked while a killed run's Ansible ends. Failure if any host fails.
+    `check` predicts and changes nothing. `lock` is a descriptor that Ansible keeps open, so that the workspace
+    stays locked while a killed run's Ansible ends. `variables` are what only this run knows; never secrets.
+    Failure if any host fails.
     """
     directory = workspace.new_run(playbook)
     events, log = directory / "events.jsonl", directory / "ansible.log"
@@ -157,7 +160,7 @@ def run_playbook(
     reader = _Reader(result, report)
     with (
         started(
-            _command(workspace, playbook, check=check),
+            _command(workspace, playbook, check=check, hosts=hosts, variables=variables),
             environment=_environment(workspace, events),
             directory=ROOT,
             inherit=() if lock is None else (lock,),
@@ -223,7 +226,14 @@ def playbook_failure(workspace: Workspace, result: PlaybookResult, log: Path) ->
     )
 
 
-def _command(workspace: Workspace, playbook: str, *, check: bool) -> list[str]:
+def _command(
+    workspace: Workspace,
+    playbook: str,
+    *,
+    check: bool,
+    hosts: Sequence[str] = (),
+    variables: Mapping[str, object] | None = None,
+) -> list[str]:
     command = [
         # The environment's own Ansible, not one that PATH happens to find.
         str(Path(sys.executable).parent / "ansible-playbook"),
@@ -231,6 +241,10 @@ def _command(workspace: Workspace, playbook: str, *, check: bool) -> list[str]:
         str(inventory(workspace.site)),
         str(ROOT / "ansible" / "playbooks" / f"{playbook}.yml"),
     ]
+    if hosts:
+        command += ["--limit", ",".join(hosts)]
+    if variables:
+        command += ["--extra-vars", json.dumps(variables)]
     return [*command, "--check", "--diff"] if check else command
 
 

@@ -198,16 +198,25 @@ def _set_environment(workspace: Workspace, binaries: Path) -> None:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             # The engine is built from a pinned module and the SDK from the lock; both are of version 3.
             "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
-            SECRETS_VARIABLE: str(workspace.secrets.directory),
-            ROOT_VARIABLE: str(workspace.root_certificate),
-            TIMESTAMPING_VARIABLE: str(workspace.timestamping_directory),
         }
     )
     os.environ.pop("PULUMI_CONFIG_PASSPHRASE", None)
     for name, value in ENGINE_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    point_at(workspace)
     if workspace.overlay_file.exists():
         os.environ[OVERLAY_VARIABLE] = str(workspace.overlay_file)
+
+
+def point_at(workspace: Workspace) -> None:
+    """Tell clients of the admin APIs where this workspace has secrets and certificates."""
+    os.environ.update(
+        {
+            SECRETS_VARIABLE: str(workspace.secrets.directory),
+            ROOT_VARIABLE: str(workspace.root_certificate),
+            TIMESTAMPING_VARIABLE: str(workspace.timestamping_directory),
+        }
+    )
 
 
 def _recover(stack: automation.Stack, workspace: Workspace) -> None:

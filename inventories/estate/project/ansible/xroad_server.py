@@ -46,7 +46,7 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         found["xroad_server_follows"] = primary
     if federation.repository is not None:
         found["xroad_server_repository"] = _repository(
-            federation.repository, _system(estate, host), federation.version
+            federation.repository, federation.system_of(host.name), federation.version
         )
     if (database := federation.database_of(host.name)) is not None:
         found["xroad_server_database"] = {
@@ -65,12 +65,6 @@ def kind(host: Host) -> Server:
     if host.has(Role.CENTRAL_SERVER):
         return Server.CENTRAL
     return Server.PROXY if host.has(Role.CONFIGURATION_PROXY) else Server.SECURITY
-
-
-def _system(estate: Estate, host: Host) -> OperatingSystem:
-    server = estate.federation.security_server_of(host.name)
-    own = server.operating_system if server else None
-    return own or estate.federation.operating_system
 
 
 def _repository(repository: PackageRepository, system: OperatingSystem, version: str) -> dict[str, str]:

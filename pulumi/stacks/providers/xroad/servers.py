@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from estate.load import load_secret
 from stacks.providers.serving import ProviderError
 from stacks.providers.xroad.authority import CertificateAuthority
+from stacks.providers.xroad.backups import BackupsApi
 from stacks.providers.xroad.central import CentralServerApi
 from stacks.providers.xroad.endpoint import trusting
 from stacks.providers.xroad.errors import ApiError
@@ -58,6 +59,10 @@ class Servers:
     def security(self, name: str) -> SecurityServerApi:
         """The security server called `name`; ProviderError if the settings don't have it."""
         return SecurityServerApi(self._connection(name))
+
+    def backups(self, name: str) -> BackupsApi:
+        """Backups of the server called `name`, of either kind; ProviderError if the settings don't have it."""
+        return BackupsApi(self._connection(name))
 
     @property
     def authority(self) -> CertificateAuthority:

@@ -1,0 +1,1 @@
+"""Backups of the exchange's servers, and servers from their backups."""
