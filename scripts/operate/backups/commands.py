@@ -44,7 +44,7 @@ def backup(
     with command_line.reported(
         report, interrupted="What was brought here is whole; the same command takes the rest."
     ):
-        with _run(site, lab, "backup", report) as run:
+        with _run(site, lab, "backup SITE", report) as run:
             chosen = servers(run.estate, host or [])
             place = kept.folder(run.workspace, folder)
             started = time.monotonic()
@@ -95,7 +95,7 @@ def restore(
 
     report = Report(as_json=as_json)
     with command_line.reported(report, interrupted="The same command goes on from here."):
-        with _run(site, lab, f"restore {host}", report) as run:
+        with _run(site, lab, f"restore SITE {host}", report) as run:
             (server,) = servers(run.estate, [host])
             place = kept.folder(run.workspace, folder)
             file = kept.latest(place, host) if backup == _LATEST else Path(backup).absolute()
@@ -122,13 +122,10 @@ def restore(
 
 
 @contextmanager
-def _run(site: str, lab: str | None, verb: str, report: Report) -> Iterator[Run]:
-    """A run over the site, alone in its workspace."""
+def _run(site: str, lab: str | None, words: str, report: Report) -> Iterator[Run]:
+    """A run over the site, alone in its workspace; `words` are what was typed, with `SITE` for the site's name."""
     workspace = open_workspace(site, lab)
     require_raised(workspace)
-    word, _, what = verb.partition(" ")
-    again = (
-        workspace.replace_command(word, what).replace("  ", " ") if what else f"scripts/smartgouv {word} {site}"
-    )
+    again = f"scripts/smartgouv {words.replace('SITE', site)}{workspace.lab_option('--lab')}"
     with exclusive(workspace.lock_file, again) as lock:
         yield Run(workspace, workspace.load(), report, lock, again)

@@ -48,8 +48,8 @@ def digest(sealed: bytes) -> str:
 def keep(place: Path, name: str, sealed: bytes, manifest: Manifest) -> Path:
     """Write a backup and then its manifest, each whole or not at all."""
     own = private_directory(private_directory(place) / manifest.host)
-    for part in own.glob(f".{name}*"):
-        # What a killed run left of the same backup.
+    for part in own.glob(".*.gpg*"):
+        # What a killed run left.
         part.unlink()
     path = own / name
     write_atomically(path, sealed, mode=0o600)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from operate import playbooks
 from operate.failure import Failure
 from operate.playbooks import HostCounts, run_playbook
 from operate.reporting import Report
@@ -45,8 +46,6 @@ class Listening(Report):
 @pytest.fixture
 def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs a playbook of its own against two hosts that are this machine."""
-    from operate import playbooks
-
     workspace = Workspace("lab", tmp_path / "state", "lab")
     inventory = tmp_path / "hosts.ini"
     inventory.write_text(
@@ -163,3 +162,14 @@ def test_a_record_that_is_cut_off_is_a_failure(play: Any) -> None:
 
     assert "cut off" in caught.value.message
     assert "df -h" in caught.value.next_step
+
+
+def test_a_run_of_some_hosts_and_what_only_it_knows(tmp_path: Path) -> None:
+    """A name is an argument of its own, whatever is in it."""
+    workspace = Workspace("lab", tmp_path, "lab")
+    command = playbooks._command(
+        workspace, "restore_server", check=False, hosts=["ss-health", "ss-civil"], variables={"a": {"b": "c d"}}
+    )
+
+    assert command[-4:] == ["--limit", "ss-health,ss-civil", "--extra-vars", '{"a": {"b": "c d"}}']
+    assert "--limit" not in playbooks._command(workspace, "apply_base", check=True)
