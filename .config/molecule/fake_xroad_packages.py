@@ -115,6 +115,14 @@ at = lines.index(f"[{section}]") + 1 if section else len(lines)
 pathlib.Path(path).write_text("\\n".join([*lines[:at], f"{name} = {value}", *lines[at:]]) + "\\n")
 '''
 
+RESTORE = '''#!/bin/sh
+# Stands in for restore_xroad_proxy_configuration.sh -s ID -f FILE: what is in a backup of that ID comes back.
+[ "$(id -nu)" = xroad ] || exit 2
+content=$(gpg --batch --no-tty --homedir /etc/xroad/gpghome --decrypt "$4") || exit 1
+[ "$content" = "security_XROAD_7.1_$2" ] || { echo "The expected label and the actual label do not match"; exit 1; }
+echo "$content" >/var/lib/xroad/restored
+'''
+
 BASE = """
 getent passwd xroad >/dev/null || useradd --system --home /var/lib/xroad --shell /bin/bash --user-group xroad
 usermod --append -G shadow xroad
@@ -194,7 +202,10 @@ PACKAGES: dict[str, dict[str, object]] = {
         "depends": "python3, openssl, adduser, debconf",
         "postinst": BASE,
         "templates": question(f"{COMMON}username"),
-        "files": {"/usr/bin/crudini": CRUDINI},
+        "files": {
+            "/usr/bin/crudini": CRUDINI,
+            "/usr/share/xroad/scripts/restore_xroad_proxy_configuration.sh": RESTORE,
+        },
         "units": {"xroad-base": unit("/bin/true", "RemainAfterExit=yes", kind="oneshot")},
     },
     "xroad-signer": {
@@ -401,8 +412,9 @@ def main() -> None:
                 "",
                 "--quick-generate-key",
                 "Scenario <scenario@example.test>",
-                "rsa2048",
-                "sign",
+                # To sign, and to encrypt for.
+                "default",
+                "default",
                 "1d",
             ],
             check=True,

@@ -123,7 +123,7 @@ def restore(
 
 @contextmanager
 def _run(site: str, lab: str | None, words: str, report: Report) -> Iterator[Run]:
-    """A run over the site, alone in its workspace; `words` are what was typed, with `SITE` for the site's name."""
+    """A run over the site, alone in its workspace; `words` are what was typed, `SITE` for the site's name."""
     workspace = open_workspace(site, lab)
     require_raised(workspace)
     again = f"scripts/smartgouv {words.replace('SITE', site)}{workspace.lab_option('--lab')}"

@@ -108,3 +108,23 @@ def test_the_controller_got_the_key(host: Host) -> None:
 def test_wrong_passwords_are_counted(host: Host) -> None:
     text = host.file("/etc/pam.d/xroad").content_string
     assert "pam_faillock.so authfail deny=3" in text
+
+
+@pytest.mark.on("security")
+def test_a_backup_came_back_with_the_key_that_opens_it(host: Host) -> None:
+    """The ring is the user's own, further backups can be encrypted, and the former one has another place."""
+    assert (
+        host.file("/var/lib/xroad/restored").content_string.strip()
+        == "security_XROAD_7.1_TEST/GOV/MEMBER/SERVER"
+    )
+    assert host.file("/var/lib/xroad/backup/restored.gpg").mode == 0o600
+    assert host.file("/etc/xroad/gpghome").user == "xroad"
+    fingerprint = host.check_output(
+        "sed -n 's/^Signed-By: //p' /etc/apt/sources.list.d/xroad.sources | xargs gpg --show-keys --with-colons"
+    ).split("fpr:::::::::")[1][:40]
+    host.check_output(
+        "echo next | runuser --user=xroad -- gpg --homedir /etc/xroad/gpghome --batch --no-tty --sign --encrypt"
+        f" --trust-model direct -r TEST/GOV/MEMBER/SERVER -r {fingerprint} --output /var/tmp/next.gpg"
+    )
+    kept = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "xroad-backup-key-security")
+    assert kept.stat().st_mode & 0o777 == 0o600
