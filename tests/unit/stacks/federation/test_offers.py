@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import httpx
 import pytest
 
 from federation_rig.comparison import differences
 from federation_rig.direct import Direct, declared
-from federation_rig.simulation import OFFSET, Simulation
+from federation_rig.simulation import Simulation
 from stacks.federation.arguments import FederationArgs
 from stacks.providers.xroad.existing import existing
 
@@ -123,26 +121,3 @@ def test_a_vanished_service_is_told_with_the_next_step(
         provider.run(lambda: provider.apply(rights))
     apply(direct(), declaration)
     assert granted(simulation, "ss-civil") == {"birth-records": {PORTAL}}
-
-
-def test_one_of_two_servers_is_enough(
-    simulation: Simulation, rich: FederationArgs, direct: Callable[..., Direct]
-) -> None:
-    """Messages go on when a provider's server stops: whichever answers is asked."""
-    data: dict[str, Any] = rich.model_dump(mode="json")
-    data["security_servers"][0]["clients"][0] |= {"connection": "HTTP", "certificates": []}
-    apply(direct(), FederationArgs.model_validate(data))
-    url = f"http://{simulation.addresses['ss-portal']}:{8080 + OFFSET}/r1/TEST/GOV/CIVILREG/REGISTRY/deaths/1"
-
-    def ask() -> str:
-        answer = httpx.get(
-            url, headers={"X-Road-Client": "TEST/GOV/DIGITAL/PORTAL"}, timeout=30, trust_env=False
-        )
-        return answer.headers.get("x-road-error", "")
-
-    # Nobody answers behind the registry: how far the message came is what counts.
-    reached = "Server.ServerProxy.ServiceFailed"
-    assert reached in ask()
-    simulation.processes["ss-civil"].kill()
-    simulation.processes["ss-civil"].wait(15)
-    assert [reached in ask() for _ in range(5)] == [True] * 5
