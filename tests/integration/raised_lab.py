@@ -13,6 +13,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+ISSUED = (
+    "curl -sS --cacert /etc/smartgouv/tls/root.crt https://ca1.lab.smartgouv.test:9444/metrics"
+    """ | sed -n 's/trust_services_events_total{kind="issued"} //p'"""
+)
+"""Prints on the trust services CA's host how many certificates it has issued."""
 
 
 @dataclass
@@ -72,6 +77,10 @@ class Lab:
     def stop(self, host: str) -> None:
         """Take a node down, as a power cut would."""
         _podman("stop", "--time", "0", self.node(host))
+
+    def lose(self, host: str) -> None:
+        """Take a node away with all that was on it."""
+        _podman("rm", "--force", "--time", "0", "--volumes", self.node(host))
 
     def node(self, host: str) -> str:
         """The container of a host."""
