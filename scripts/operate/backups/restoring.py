@@ -192,8 +192,7 @@ async def holding(servers: Servers, server: Server) -> str:
         return "a central server that was begun" if central.token_initialized else ""
     status = await servers.security(server.host).initialization()
     if status.is_server_owner_initialized and status.is_server_code_initialized:
-        own = await _own_identity(servers, server)
-        return f"security server {own}" if own else "a security server that is initialised"
+        return "a security server that is initialised"
     begun = status.token_initialized or status.is_server_code_initialized or status.is_server_owner_initialized
     return "a security server that was begun" if begun else ""
 
@@ -227,16 +226,13 @@ async def settle(servers: Servers, server: Server) -> None:
             return (await servers.security(server.host).configuration_diagnostics()).status_class == "OK"
 
         await servers.until(configured, f"{server.host}: the global configuration")
-        own = await _own_identity(servers, server)
+        # The server has it from the global configuration too, so this comes last.
+        found = await servers.security(server.host).own_identity()
+        own = found.id.replace(":", "/") if found else ""
     else:
         own = (await servers.central.initialization()).instance_identifier
     if own != server.identity:
         raise ProviderError(f"{server.host} says that it is {own}, not {server.identity}")
-
-
-async def _own_identity(servers: Servers, server: Server) -> str:
-    own = await servers.security(server.host).own_identity()
-    return own.id.replace(":", "/") if own else ""
 
 
 def _bring(run: Run, chosen: Restoration) -> int:
