@@ -39,7 +39,7 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 @dataclass(frozen=True)
 class Taken:
-    """What became of one server's backup."""
+    """What became of one server's backup. With a failure and a manifest, one that can't be opened was made."""
 
     server: Server
     path: Path | None = None
@@ -49,8 +49,9 @@ class Taken:
 
     def document(self) -> dict[str, Any]:
         """For programs."""
-        found = self.manifest.model_dump(mode="json") if self.manifest else {"failure": self.failure}
-        return {"host": self.server.host, "file": str(self.path) if self.path else None, **found}
+        if self.path is None or self.manifest is None:
+            return {"host": self.server.host, "failure": self.failure}
+        return {"file": str(self.path), **self.manifest.model_dump(mode="json")}
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,8 @@ def test_what_could_not_be_backed_up_makes_the_command_fail(api: Api, smartgouv:
     assert result.exit_code == 1
     assert f"{HOST}: it isn't initialised: there is nothing to back up" in result.stdout
     assert smartgouv("backup", "staging", "--host", "web1").exit_code == 2
+    told = json.loads(smartgouv("backup", "staging", "--host", HOST, "--json").stdout)
+    assert told["backups"] == [{"host": HOST, "failure": "it isn't initialised: there is nothing to back up"}]
 
 
 def test_another_key_than_the_store_has_is_fetched(api: Api, smartgouv: Smartgouv, stranger: Maker) -> None:
