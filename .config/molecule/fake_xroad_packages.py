@@ -115,13 +115,13 @@ at = lines.index(f"[{section}]") + 1 if section else len(lines)
 pathlib.Path(path).write_text("\\n".join([*lines[:at], f"{name} = {value}", *lines[at:]]) + "\\n")
 '''
 
-RESTORE = '''#!/bin/sh
+RESTORE = """#!/bin/sh
 # Stands in for restore_xroad_proxy_configuration.sh -s ID -f FILE: what is in a backup of that ID comes back.
 [ "$(id -nu)" = xroad ] || exit 2
 content=$(gpg --batch --no-tty --homedir /etc/xroad/gpghome --decrypt "$4") || exit 1
 [ "$content" = "security_XROAD_7.1_$2" ] || { echo "The expected label and the actual label do not match"; exit 1; }
 echo "$content" >/var/lib/xroad/restored
-'''
+"""
 
 BASE = """
 getent passwd xroad >/dev/null || useradd --system --home /var/lib/xroad --shell /bin/bash --user-group xroad
