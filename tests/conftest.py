@@ -22,8 +22,10 @@ _BY_FILE = Path(__file__).parent / "unit" / "stacks" / "federation"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a folder's tests together and in their order: they share what its conftest starts for a session.
 
-    Where each test starts its own, and takes its time, files go to whoever is free.
+    Where each test starts its own, and takes its time, files go to whoever is free. Those that take minutes
+    begin, so that none is left alone at the end.
     """
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
     for item in items:
         together = item.path if item.path.parent == _BY_FILE else item.path.parent
         item.add_marker(pytest.mark.xdist_group(str(together)))

@@ -20,6 +20,9 @@ from operate.reporting import Report, seconds
 LAB = "test"
 """The lab that the integration layer builds and removes: nobody else's."""
 
+WORKERS = (os.cpu_count() or 1) + 1
+"""Processes that run tests side by side: one more than there are processors, since tests also wait."""
+
 _COUNT = re.compile(r"(\d+) (passed|failed|skipped|error)")
 
 
@@ -87,7 +90,7 @@ LAYERS = (
         # By folder: see tests/conftest.py.
         lambda: [
             _pytest(
-                *("tests", "-n", "auto", "--dist", "loadgroup"),
+                *("tests", "-n", str(WORKERS), "--dist", "loadgroup"),
                 *("-m", "not lab and not node and not engine and not long"),
             )
         ],
@@ -97,7 +100,7 @@ LAYERS = (
         "programs and providers on the tool chain's engines, and what takes minutes",
         lambda: [
             _pytest(
-                *("tests", "-n", "auto", "--dist", "loadgroup"),
+                *("tests", "-n", str(WORKERS), "--dist", "loadgroup"),
                 *("-m", "(engine or long) and not lab and not node"),
             )
         ],
@@ -106,7 +109,7 @@ LAYERS = (
     Layer(
         "roles",
         "each role: check, converge, idempotence, verify",
-        lambda: [_python("operate.role_tests")],
+        lambda: [_python("operate.role_tests", "--jobs", str(WORKERS))],
         nodes=True,
     ),
     Layer(
