@@ -17,13 +17,6 @@ def test_a_killed_up_is_finished_by_the_next(lab: Lab) -> None:
     assert [stage["stage"] for stage in lab.raised["stages"]][-1] == "verify"
 
 
-def test_acceptance_passes(lab: Lab) -> None:
-    """A citizen's requests arrive, what isn't allowed is refused, certificates chain, hosts are up."""
-    done = lab.run("smartgouv", "verify", "lab")
-
-    assert done.returncode == 0, done.stdout[-3000:]
-
-
 def test_second_up_changes_nothing(lab: Lab) -> None:
     """An unchanged site stays unchanged, in Ansible and in Pulumi."""
     again = lab.document("lab", "up")

@@ -101,7 +101,7 @@ def test_a_succession_that_is_killed_again_and_again_is_finished(
         with messages(traffic(simulation)) as flowing:
             while interrupted(stack):
                 killed += 1
-                stack.run("recover")
+                stack.forget_interruption()
         require_replaced(simulation, SUCCESSOR)
         assert killed > 5
         assert flowing.lost == []
