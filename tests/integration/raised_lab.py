@@ -78,10 +78,6 @@ class Lab:
         """Take a node down, as a power cut would."""
         _podman("stop", "--time", "0", self.node(host))
 
-    def lose(self, host: str) -> None:
-        """Take a node away with all that was on it."""
-        _podman("rm", "--force", "--time", "0", "--volumes", self.node(host))
-
     def node(self, host: str) -> str:
         """The container of a host."""
         return f"smartgouv-{self.name}-{host}"
