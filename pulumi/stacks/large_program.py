@@ -12,40 +12,38 @@ ENGINE_ENVIRONMENT = {"GOGC": "40"}
 """The engine, a Go program, keeps two fifths of memory beside what it needs, not as much again."""
 
 
-class _WithoutDebugging:
+class _Passing:
+    """Passes every call on, but for those that a subclass takes."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped = wrapped
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+
+class _WithoutDebugging(_Passing):
     """The engine, without the half a dozen debugging messages that the SDK has for each resource.
 
     Each is a call that the whole program waits for, and the engine passes it on to nobody.
     """
 
-    def __init__(self, engine: Any) -> None:
-        self._engine = engine
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
-
     def Log(self, request: engine_pb2.LogRequest) -> Any:  # noqa: N802 - gRPC's name
         """Say something to the user, unless it is for debugging."""
-        return None if request.severity == engine_pb2.DEBUG else self._engine.Log(request)
+        return None if request.severity == engine_pb2.DEBUG else self._wrapped.Log(request)
 
 
-class _WithoutTraces:
+class _WithoutTraces(_Passing):
     """The engine, which isn't told from which lines of the program a resource comes.
 
     It would keep the whole stack of each in memory and in the state, with the paths of this machine.
     """
 
-    def __init__(self, monitor: Any) -> None:
-        self._monitor = monitor
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._monitor, name)
-
     def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:  # noqa: N802 - gRPC's name
         """Declare a resource."""
         request.ClearField("stackTrace")
         request.ClearField("sourcePosition")
-        return self._monitor.RegisterResource(request)
+        return self._wrapped.RegisterResource(request)
 
 
 def begin() -> None:

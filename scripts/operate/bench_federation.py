@@ -27,7 +27,7 @@ def measure(members: int, servers: int, rights: int, progress: Callable[[str], N
     command = [sys.executable, "-m", "federation_fake.plan", str(members), str(servers), str(rights)]
     environment = {
         **os.environ,
-        "PATH": os.pathsep.join([os.environ.get("PATH", ""), str(_engine_folder())]),
+        "PATH": _path_with_engine(),
         "PYTHONPATH": os.pathsep.join([str(_DOUBLES), os.environ.get("PYTHONPATH", "")]),
     }
     found: dict[str, Any] = {}
@@ -51,10 +51,9 @@ def measure(members: int, servers: int, rights: int, progress: Callable[[str], N
     return found
 
 
-def _engine_folder() -> str:
-    """Where the tool chain's engine is; Failure if it isn't built."""
-    folder = cache_home() / "bin"
-    path = os.pathsep.join([os.environ.get("PATH", ""), str(folder)])
+def _path_with_engine() -> str:
+    """The search path with the tool chain's engine; Failure if it isn't built."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), str(cache_home() / "bin")])
     if shutil.which("pulumi", path=path) is None:
         raise Failure("the engine, pulumi, isn't built", next_step="scripts/lab up   # builds the tool chain")
-    return str(folder)
+    return path

@@ -6,11 +6,11 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from estate import Estate, EstateError, load
 from estate.load import SITES
@@ -39,6 +39,8 @@ from stacks.providers.xroad.pruning import prune
 from stacks.providers.xroad.resources.access_rights import AccessRightsInputs
 from stacks.providers.xroad.servers import Servers
 from stacks.providers.xroad.settings import READ_ONLY_VARIABLE
+
+T = TypeVar("T")
 
 PROGRAM = "federation"
 
@@ -365,6 +367,17 @@ def _pruned(run: Run, outcome: Outcome) -> Outcome:
     for item in removed:
         run.report.change(f"{item}: pruned")
     return _with(outcome, len(removed), "pruned") if removed else outcome
+
+
+def with_servers(run: Run, act: Callable[[Servers], Coroutine[Any, Any, T]]) -> T:
+    """What `act` comes to with the admin APIs of the site's servers, which need no stack to be there."""
+    pulumi_stack.point_at(run.workspace)
+
+    async def connect_and_act() -> T:
+        async with connected(arguments(run.estate)) as servers:
+            return await act(servers)
+
+    return asyncio.run(connect_and_act())
 
 
 @asynccontextmanager

@@ -24,7 +24,6 @@ from estate.trust import INFRASTRUCTURE_TLS, TRUST_SERVICES
 from operate import certification, clients, overlay, programs, stages
 from operate.failure import ExitCode, Failure
 from operate.files import write_atomically
-from operate.ledger import origin
 from operate.playbooks import run_playbook
 from operate.run import Run
 from operate.watching import Question, Tally, watching
@@ -113,18 +112,13 @@ def _counted(run: Run, what: str, questions: Sequence[Question], act: Callable[[
         document = {"what": what, "result": result, "changed": changed, "clients": tally.document()}
         (folder / "clients.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         run.measured["clients"] = tally.document()
-        run.workspace.ledger.append(
-            {
-                **origin(),
-                "site": run.workspace.site,
-                "lab": run.workspace.lab,
-                "stage": what,
-                "result": result,
-                "changed": changed,
-                "seconds": round(tally.seconds, 1),
-                "requests": tally.total,
-                "failed_requests": tally.lost,
-            }
+        run.record(
+            what,
+            result=result,
+            changed=changed,
+            seconds=round(tally.seconds, 1),
+            requests=tally.total,
+            failed_requests=tally.lost,
         )
     return tally
 

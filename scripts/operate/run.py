@@ -8,6 +8,7 @@ from typing import Any
 
 from estate import Estate
 from operate import toolchain
+from operate.ledger import origin
 from operate.playbooks import HostCounts
 from operate.reporting import Report
 from operate.toolchain import Toolchain
@@ -36,6 +37,12 @@ class Run:
     def toolchain(self) -> Toolchain:
         """The tool chain, built where it is missing. Looked at once a run."""
         return toolchain.ensure(self.report)
+
+    def record(self, stage: str, **facts: Any) -> None:
+        """Enter in the ledger how a stage, or a command of its own, went."""
+        self.workspace.ledger.append(
+            {**origin(), "site": self.workspace.site, "lab": self.workspace.lab, "stage": stage, **facts}
+        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import Any
 from estate.site import Environment
 from operate import certification, images, proofs
 from operate.failure import ExitCode, Failure
-from operate.ledger import origin
 from operate.playbooks import PlaybookResult, run_playbook
 from operate.reporting import seconds
 from operate.run import Outcome, Run
@@ -142,18 +141,9 @@ def document(run: Run, records: Sequence[StageRecord], result: str) -> dict[str,
 def _record(
     run: Run, stage: Stage, result: str, facts: dict[str, Any], *, started: float | None = None
 ) -> None:
-    entry = {
-        **origin(),
-        "site": run.workspace.site,
-        "lab": run.workspace.lab,
-        "stage": stage.name,
-        "plan": digest(run.estate),
-        "result": result,
-        **facts,
-    }
     if started is not None:
-        entry["seconds"] = round(time.monotonic() - started, 1)
-    run.workspace.ledger.append(entry)
+        facts = {**facts, "seconds": round(time.monotonic() - started, 1)}
+    run.record(stage.name, plan=digest(run.estate), result=result, **facts)
 
 
 def _cause(run: Run, error: BaseException) -> tuple[str, dict[str, Any]]:

@@ -6,10 +6,8 @@ former host's key from the secret store (ug-ss 13.2, ug-cs 12.3): role xroad_ser
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,9 @@ from operate.backups.kept import Manifest
 from operate.backups.servers import Server
 from operate.failure import ExitCode, Failure
 from operate.files import write_atomically
-from operate.ledger import origin
 from operate.playbooks import run_playbook
-from operate.pulumi_stack import point_at
 from operate.run import Run
 from operate.workspace import Workspace
-from stacks.federation import arguments
 from stacks.providers.serving import ProviderError
 from stacks.providers.xroad.errors import ApiError
 from stacks.providers.xroad.servers import Servers
@@ -94,16 +89,10 @@ def examine(run: Run, server: Server, file: Path, *, force: bool) -> Restoration
     """
     manifest = kept.manifest_of(file)
     found = check(server, file, manifest, _key(run.workspace, server), force=force)
-    sha256 = kept.digest(file.read_bytes())
+    sha256 = manifest.sha256 if manifest else kept.digest(file.read_bytes())
     resumed = _begun(run.workspace, server) == sha256
-    point_at(run.workspace)
-
-    async def ask() -> str:
-        async with federation.connected(arguments(run.estate)) as servers:
-            return await holding(servers, server)
-
     # Half-way through, the database has the former host's API keys: nobody could ask.
-    holds = "" if resumed else _answered(run, server, ask)
+    holds = "" if resumed else _asked(run, server)
     if holds and not force:
         raise Failure(
             f"{server.host} isn't empty: {holds}",
@@ -152,14 +141,8 @@ def restore(run: Run, chosen: Restoration) -> None:
     try:
         changed = _bring(run, chosen)
         run.report.progress("the server starts")
-        point_at(run.workspace)
-
-        async def wait() -> None:
-            async with federation.connected(arguments(run.estate)) as servers:
-                await settle(servers, chosen.server)
-
         try:
-            asyncio.run(wait())
+            federation.with_servers(run, lambda servers: settle(servers, chosen.server))
         except ProviderError as error:
             raise Failure(
                 f"{chosen.server.host} was restored and doesn't work yet",
@@ -169,17 +152,12 @@ def restore(run: Run, chosen: Restoration) -> None:
         _marker(run.workspace, chosen.server).unlink()
         result = "ok"
     finally:
-        run.workspace.ledger.append(
-            {
-                **origin(),
-                "site": run.workspace.site,
-                "lab": run.workspace.lab,
-                "stage": f"restore {chosen.server.host}",
-                "result": result,
-                "changed": changed,
-                "seconds": round(time.monotonic() - began, 1),
-                "backup": chosen.sha256,
-            }
+        run.record(
+            f"restore {chosen.server.host}",
+            result=result,
+            changed=changed,
+            seconds=round(time.monotonic() - began, 1),
+            backup=chosen.sha256,
         )
 
 
@@ -191,7 +169,7 @@ async def holding(servers: Servers, server: Server) -> str:
             return f"central server of {central.instance_identifier}"
         return "a central server that was begun" if central.token_initialized else ""
     status = await servers.security(server.host).initialization()
-    if status.is_server_owner_initialized and status.is_server_code_initialized:
+    if status.complete:
         return "a security server that is initialised"
     begun = status.token_initialized or status.is_server_code_initialized or status.is_server_owner_initialized
     return "a security server that was begun" if begun else ""
@@ -249,9 +227,10 @@ def _bring(run: Run, chosen: Restoration) -> int:
     ).changed
 
 
-def _answered(run: Run, server: Server, ask: Callable[[], Coroutine[Any, Any, str]]) -> str:
+def _asked(run: Run, server: Server) -> str:
+    """What the host's server is now."""
     try:
-        return asyncio.run(ask())
+        return federation.with_servers(run, lambda servers: holding(servers, server))
     except ProviderError as error:
         raise Failure(
             f"the server on {server.host} can't be asked what it is",

@@ -18,11 +18,8 @@ from operate.backups.archive import ArchiveError, opened
 from operate.backups.kept import Manifest
 from operate.backups.servers import Server
 from operate.failure import Failure
-from operate.ledger import origin
 from operate.playbooks import run_playbook
-from operate.pulumi_stack import point_at
 from operate.run import Run
-from stacks.federation import arguments
 from stacks.providers.serving import ProviderError
 from stacks.providers.xroad.backups import BackupsApi
 from stacks.providers.xroad.errors import UnreachableError
@@ -93,19 +90,12 @@ def back_up(run: Run, looks: Sequence[Look], place: Path) -> list[Taken]:
         taken += [Taken(found.server, failure=found.problem) for found in looks if found.problem]
         result = "failed" if any(item.failure for item in taken) else "ok"
     finally:
-        run.workspace.ledger.append(
-            {
-                **origin(),
-                "site": run.workspace.site,
-                "lab": run.workspace.lab,
-                "stage": "backup",
-                "result": result,
-                "changed": sum(item.path is not None for item in taken),
-                "seconds": round(time.monotonic() - began, 1),
-                "backups": {
-                    item.server.host: item.manifest.sha256 for item in taken if item.path and item.manifest
-                },
-            }
+        run.record(
+            "backup",
+            result=result,
+            changed=sum(item.path is not None for item in taken),
+            seconds=round(time.monotonic() - began, 1),
+            backups={item.server.host: item.manifest.sha256 for item in taken if item.path and item.manifest},
         )
     return taken
 
@@ -119,7 +109,7 @@ async def inspect(servers: Servers, server: Server) -> Look:
         else:
             api = servers.security(server.host)
             status = await api.initialization()
-            initialized = status.is_server_code_initialized and status.is_server_owner_initialized
+            initialized = status.complete
             version = await api.version()
     except ProviderError as error:
         return Look(server, problem=str(error))
@@ -186,21 +176,18 @@ async def _found(api: BackupsApi, before: set[str], key: Callable[[], str]) -> t
 
 def _over(run: Run, chosen: Sequence[Server], act: Callable[[Servers, Server], Awaitable[T]]) -> list[T]:
     """The results of `act` for each server, a few at a time, in the order of the servers."""
-    point_at(run.workspace)
     turns = asyncio.Semaphore(_AT_A_TIME)
 
-    async def all_of_them() -> list[T]:
-        async with federation.connected(arguments(run.estate)) as servers:
+    async def all_of_them(servers: Servers) -> list[T]:
+        async def one(server: Server) -> T:
+            async with turns:
+                run.report.progress(server.host)
+                return await act(servers, server)
 
-            async def one(server: Server) -> T:
-                async with turns:
-                    run.report.progress(server.host)
-                    return await act(servers, server)
-
-            return list(await asyncio.gather(*(one(server) for server in chosen)))
+        return list(await asyncio.gather(*(one(server) for server in chosen)))
 
     try:
-        return asyncio.run(all_of_them())
+        return federation.with_servers(run, all_of_them)
     except ProviderError as error:
         raise Failure(str(error), next_step=f"{run.workspace.apply_command} --stage exchange") from None
 

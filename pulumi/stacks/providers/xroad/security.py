@@ -34,6 +34,11 @@ class Initialization(Answer):
     software_token_init_status: str
 
     @property
+    def complete(self) -> bool:
+        """Whether the server knows who it is: its owner and its code."""
+        return self.is_server_owner_initialized and self.is_server_code_initialized
+
+    @property
     def token_initialized(self) -> bool:
         """Whether the software token exists."""
         return self.software_token_init_status == "INITIALIZED"  # noqa: S105  a status

@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -58,22 +59,27 @@ class Maker:
         return subprocess.run(command, input=content, capture_output=True, check=True).stdout
 
 
+@contextmanager
+def made() -> Iterator[Maker]:
+    """A server with a key that no other has."""
+    with tempfile.TemporaryDirectory(prefix="gpg-") as home:
+        maker = Maker(home, IDENTITY)
+        yield maker
+        maker.close()
+
+
 @pytest.fixture(scope="session")
 def maker() -> Iterator[Maker]:
     """The security server of the civil registry."""
-    with tempfile.TemporaryDirectory(prefix="gpg-") as home:
-        made = Maker(home, IDENTITY)
-        yield made
-        made.close()
+    with made() as one:
+        yield one
 
 
 @pytest.fixture(scope="session")
 def stranger() -> Iterator[Maker]:
     """A server of the same name and another key."""
-    with tempfile.TemporaryDirectory(prefix="gpg-") as home:
-        made = Maker(home, IDENTITY)
-        yield made
-        made.close()
+    with made() as one:
+        yield one
 
 
 @pytest.fixture

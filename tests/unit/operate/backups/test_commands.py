@@ -35,6 +35,7 @@ class Api:
         return SimpleNamespace(
             is_server_code_initialized=self.initialized,
             is_server_owner_initialized=self.initialized,
+            complete=self.initialized,
             token_initialized=self.initialized,
         )
 
@@ -74,8 +75,8 @@ def api(maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Api:
         return PlaybookResult(counts={HOST: HostCounts()})
 
     for module in (taking, restoring):
-        monkeypatch.setattr(module, "point_at", lambda _: None)
         monkeypatch.setattr(module, "run_playbook", play)
+    monkeypatch.setattr("operate.pulumi_stack.point_at", lambda _: None)
     monkeypatch.setattr("operate.federation.connected", connected)
     return found
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from federation_rig.lost_hosts import Hosts
 from federation_rig.simulation import Simulation
 from federation_rig.stack import Stack, variables
 from federation_rig.traffic import traffic, until
+from operate import federation
 from operate.backups import kept, restoring, taking
 from operate.backups.servers import Server
 from operate.failure import ExitCode, Failure
@@ -23,7 +23,6 @@ from operate.reporting import Report
 from operate.run import Run
 from operate.workspace import Workspace
 from stacks.federation.arguments import FederationArgs
-from stacks.providers.xroad.servers import Servers
 
 IDENTITIES = {
     "central": "TEST",
@@ -43,19 +42,11 @@ def run(
     simulation: Simulation, hosts: Hosts, declaration: FederationArgs, monkeypatch: pytest.MonkeyPatch
 ) -> Run:
     """A run of the commands on the simulation: its hosts for SSH, its servers for the estate's."""
-
-    @asynccontextmanager
-    async def connected(_: object) -> AsyncIterator[Servers]:
-        servers = Servers(declaration.settings)
-        try:
-            yield servers
-        finally:
-            await servers.close()
-
+    connected = federation.connected
     for module in (taking, restoring):
         monkeypatch.setattr(module, "run_playbook", hosts.play)
-        monkeypatch.setattr(module, "point_at", lambda _: os.environ.update(variables(simulation)))
-    monkeypatch.setattr("operate.federation.connected", connected)
+    monkeypatch.setattr("operate.pulumi_stack.point_at", lambda _: os.environ.update(variables(simulation)))
+    monkeypatch.setattr(federation, "connected", lambda _: connected(declaration))
     # The rig has no autologin: the PIN is entered here.
     monkeypatch.setattr(restoring, "_AUTOLOGIN_SECONDS", 1)
     for name, value in variables(simulation).items():

@@ -219,7 +219,7 @@ class SecurityServerKind(CertifiedKind[SecurityServerInputs]):
     async def _initialize(self, wish: SecurityServerInputs, own: SecurityServerApi) -> None:
         identity = ServerId.parse(wish.identity)
         status = await own.initialization()
-        if status.is_server_owner_initialized and status.is_server_code_initialized:
+        if status.complete:
             present = await own.own_identity()
             if present is not None and present.id != wish.identity:
                 raise ProviderError(
