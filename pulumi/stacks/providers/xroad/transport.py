@@ -61,9 +61,10 @@ class Pace:
     def __init__(
         self, per_second: float = SERVER_REQUESTS_PER_SECOND, per_minute: float = SERVER_REQUESTS_PER_MINUTE
     ) -> None:
-        # A second's refill comes on top of a full bucket: a burst of three quarters stays below the limit.
+        # A run begins with a full bucket, of which the run before it may have left the server little: each look
+        # and each apply is a run of its own.
         self._buckets = (
-            _Bucket(per_second * 0.75, per_second * _SHARE),
+            _Bucket(per_second * 0.25, per_second * _SHARE),
             _Bucket(per_minute * _SHARE, per_minute * _SHARE / 60),
         )
         self._turn = asyncio.Lock()

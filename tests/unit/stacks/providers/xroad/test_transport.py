@@ -181,7 +181,7 @@ async def leave(pace: Pace, count: int) -> None:
 
 def test_the_pace_keeps_to_the_limit_of_a_second(clock: list[float]) -> None:
     """After a burst, requests leave at the rate that the server allows, less a twentieth."""
-    asyncio.run(leave(Pace(per_second=20, per_minute=60_000), 15 + 38))
+    asyncio.run(leave(Pace(per_second=20, per_minute=60_000), 5 + 38))
 
     assert clock[0] == pytest.approx(2.0)
 
