@@ -11,9 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from federation_rig.simulation import DOUBLES, Simulation
 from operate.backups.servers import Server
 from operate.failure import Failure
 from operate.playbooks import HostCounts, PlaybookResult
+from xroad_simulator.key_ring import within_reach
 
 _ROLES = DOUBLES.parents[1] / "roles"
 _RING = "/etc/xroad/gpghome"
@@ -104,7 +103,7 @@ class Hosts:
         return PlaybookResult(counts={name: HostCounts(changed=1) for name in hosts})
 
     def _keep_key(self, name: str) -> None:
-        with self._ring(name) as ring:
+        with within_reach(self._ring(name)) as ring:
             exported = self._gpg(ring, "--armor", "--export-secret-keys", f"={self._identities[name]}")
         (self._simulation.folder / "secrets" / backup_key(name)).write_bytes(exported)
 
@@ -115,7 +114,7 @@ class Hosts:
         file.parent.mkdir(mode=0o700, exist_ok=True)
         shutil.copy(restoration["file"], file)
         self.stop(name)
-        with self._ring(name) as ring:
+        with within_reach(self._ring(name)) as ring:
             place = ["--state", str(self._state(name)), "--tls", str(self._tls(name)), "--gpg-home", str(ring)]
             command = [sys.executable, "-m", "xroad_simulator.restore_script", kind, *place]
             program = _rendered(
@@ -146,18 +145,8 @@ class Hosts:
     def _tls(self, name: str) -> Path:
         return self._simulation.folder / "tls" / name
 
-    @contextmanager
-    def _ring(self, name: str) -> Iterator[Path]:
-        """The server's key ring under a path that is short enough for GnuPG's sockets."""
-        folder = self._state(name) / "gpghome"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="gpg-") as short:
-            link = Path(short, "home")
-            link.symlink_to(folder)
-            try:
-                yield link
-            finally:
-                subprocess.run(["gpgconf", "--homedir", str(link), "--kill", "all"], check=True)
+    def _ring(self, name: str) -> Path:
+        return self._state(name) / "gpghome"
 
     @staticmethod
     def _gpg(ring: Path, *arguments: str) -> bytes:

@@ -11,7 +11,8 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 _TIMEOUT_SECONDS = 60
@@ -58,11 +59,7 @@ class KeyRing:
         program = shutil.which("gpg")
         if program is None:
             raise KeyRingError("gpg isn't installed")
-        with self._lock, tempfile.TemporaryDirectory(prefix="gpg-") as short:
-            # GnuPG's sockets lie in its folder, and their paths may have 107 characters.
-            home = Path(short, "home")
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            home.symlink_to(self._folder.resolve())
+        with self._lock, within_reach(self._folder) as home:
             environment = {**os.environ, "LC_ALL": "C.UTF-8", "GNUPGHOME": str(home)}
             try:
                 finished = subprocess.run(
@@ -85,17 +82,27 @@ class KeyRing:
                 )
             except subprocess.TimeoutExpired as error:
                 raise KeyRingError("gpg didn't end in time") from error
-            finally:
-                self._stop_agent(environment)
         status = finished.stderr.decode(errors="replace")
         if finished.returncode != 0:
             raise KeyRingError(status.strip().rpartition("\n")[2])
         return finished.stdout, status
 
-    @staticmethod
-    def _stop_agent(environment: dict[str, str]) -> None:
-        """End the agent that GnuPG leaves behind: it would outlive the server."""
-        program = shutil.which("gpgconf")
-        if program is not None:
-            command = [program, "--kill", "all"]
-            subprocess.run(command, env=environment, capture_output=True, check=False)
+
+@contextmanager
+def within_reach(folder: Path) -> Iterator[Path]:
+    """A key ring's folder under a short path, made if it is missing. GnuPG's agent ends with the block.
+
+    The agent's sockets lie in the folder, and their paths may have 107 characters.
+    """
+    with tempfile.TemporaryDirectory(prefix="gpg-") as short:
+        home = Path(short, "home")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.symlink_to(folder.resolve())
+        try:
+            yield home
+        finally:
+            # It would outlive the server.
+            program = shutil.which("gpgconf")
+            if program is not None:
+                command = [program, "--homedir", str(home), "--kill", "all"]
+                subprocess.run(command, capture_output=True, check=False)

@@ -13,7 +13,7 @@ from tests.unit.xroad_simulator.conftest import PIN, Api, Authority
 
 from xroad_simulator import restore_script
 from xroad_simulator.faults import Fault
-from xroad_simulator.key_ring import KeyRing, KeyRingError
+from xroad_simulator.key_ring import KeyRing, KeyRingError, within_reach
 
 
 @pytest.fixture
@@ -139,10 +139,9 @@ def test_encrypted_backups_are_read_by_the_server_and_the_keys_of_the_settings(
 
 
 def _gpg(home: Path, *arguments: str, content: bytes = b"") -> bytes:
-    command = ["gpg", "--homedir", str(home), "--batch", "--quiet", *arguments]
-    finished = subprocess.run(command, input=content, capture_output=True, check=False)
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
-    return finished.stdout
+    with within_reach(home) as short:
+        command = ["gpg", "--homedir", str(short), "--batch", "--quiet", *arguments]
+        return subprocess.run(command, input=content, capture_output=True, check=False).stdout
 
 
 def _fingerprint(home: Path) -> str:
