@@ -132,13 +132,13 @@ def answering(host: Host, times: int = 6) -> set[str]:
     return {answer.split()[0] for answer in answers}
 
 
-@pytest.mark.on("citizen")
 def until_second_is(state: str) -> str:
     """A command that waits until the balancer says so of the second node, or fails."""
     line = f'server_status{{proxy="exchange-5500",server="second",state="{state}"}} 1'
     return f"for i in $(seq 60); do {METRICS} | grep -qF '{line}' && exit 0; sleep 1; done; exit 1"
 
 
+@pytest.mark.on("citizen")
 def test_connections_are_passed_on_to_all_nodes_that_are_well(host: Host, machine: Machines) -> None:
     """One in maintenance gets no more, and comes back."""
     assert answering(host) == {"worker", "security-server"}
