@@ -126,12 +126,8 @@ def server(host: Host) -> Files:
         manager = {"Debian": "ansible.builtin.apt", "RedHat": "ansible.builtin.dnf"}[host.family]
         summary["packages"] = host.argument(role, "packages", f"Packages | {family}", manager, "name")
     if host.family == "Debian":
-        task = host.task(role, "debian", "Answer")
-        answers = host.value(task["loop"], role, **task["vars"])
-        summary["answers"] = [
-            f"{each['package']} {each['question']} {each.get('type', 'string')} {each['value']}"
-            for each in answers
-        ]
+        said = host.argument(role, "debian", "Answer", "ansible.builtin.command", "stdin")
+        summary["answers"] = said.splitlines()
     if host.family == "RedHat":
         summary["first"] = host.argument(role, "redhat", "Have the locale", "ansible.builtin.dnf", "name")
     if host.value("{{ xroad_server_database }}"):
