@@ -31,6 +31,7 @@ from operate.reporting import Report, seconds
 
 ROLES = ROOT / "roles"
 RUN_LABEL = "smartgouv.molecule.run"
+ROLE_LABEL = "smartgouv.molecule"
 SHOWN_LINES = 25
 """How much of a failed role's output stands in the report; the rest is in its file."""
 
@@ -72,7 +73,10 @@ class Run:
         with tempfile.TemporaryDirectory(prefix=f"smartgouv-{role}-") as ephemeral, log.open("w") as file:
             environment = self._environment(ephemeral)
             with started(
-                [sys.executable, "-m", "molecule", "test"], environment=environment, directory=ROLES / role
+                # Removing is ours: by Molecule it takes a whole playbook, and a killed one wouldn't.
+                [sys.executable, "-m", "molecule", "test", "--destroy=never"],
+                environment=environment,
+                directory=ROLES / role,
             ) as process:
                 with self._lock:
                     self._living.add(process)
@@ -86,6 +90,7 @@ class Run:
                 status = process.wait()
                 with self._lock:
                     self._living.discard(process)
+        _remove(f"{RUN_LABEL}={self.name}", f"{ROLE_LABEL}={role}")
         return Result(role, status == 0, time.monotonic() - begun, step if status else "", log)
 
     def stop(self) -> None:
@@ -127,11 +132,13 @@ def remove_orphans() -> None:
             _remove(f"{RUN_LABEL}={name}")
 
 
-def _remove(label: str) -> None:
-    containers = _podman("ps", "--all", "--quiet", "--filter", f"label={label}").split()
+def _remove(*labels: str) -> None:
+    """Remove containers and networks that carry all of these labels."""
+    filters = [f"--filter=label={label}" for label in labels]
+    containers = _podman("ps", "--all", "--quiet", *filters).split()
     if containers:
         _podman("rm", "--force", "--volumes", "--time", "0", *containers)
-    networks = _podman("network", "ls", "--quiet", "--filter", f"label={label}").split()
+    networks = _podman("network", "ls", "--quiet", *filters).split()
     if networks:
         _podman("network", "rm", "--force", *networks)
 

@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Annotated
+from functools import partial
+from typing import IO, Annotated
 
 import typer
 
@@ -51,6 +53,8 @@ class Layer:
     commands: Callable[[], Sequence[Sequence[str]]]
     nodes: bool = False
     """Whether it starts containers: left out by --fast."""
+    at_once: bool = False
+    """Whether its commands run side by side, for those that use one processor each."""
 
 
 def _python(*words: str) -> list[str]:
@@ -77,7 +81,7 @@ def _pytest(*words: str) -> list[str]:
 
 
 LAYERS = (
-    Layer("static", "style, types, lint, generated files", _static),
+    Layer("static", "style, types, lint, generated files", _static, at_once=True),
     Layer(
         "toolchain",
         "binaries, packages and images are built",
@@ -128,32 +132,51 @@ def run(layers: Sequence[Layer], report: Report) -> Tally:
     for layer in layers:
         report.line(f"── {layer.name}: {layer.purpose}")
         started = time.monotonic()
-        results = [_succeeds(command, tally) for command in layer.commands()]
+        with ThreadPoolExecutor(WORKERS if layer.at_once else 1) as pool:
+            ending = partial(_ended, shown=_shown_afterwards if layer.at_once else _shown)
+            ended = list(pool.map(ending, layer.commands()))
+        results = [_counted(tally, *how) for how in ended]
         tally.layers.append((layer.name, all(results), time.monotonic() - started))
     return tally
 
 
-def _succeeds(command: Sequence[str], tally: Tally) -> bool:
-    """Run a command with its output passed on; count tests if its closing line has them."""
+def _ended(command: Sequence[str], shown: Callable[[IO[str]], Iterator[str]]) -> tuple[int, str]:
+    """Run a command, its output passed on as `shown` does: its exit status, and the last line with counts."""
     environment = {**os.environ, "SMARTGOUV_TEST_LAB": LAB}
     last = ""
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-        for line in process.stdout:
-            sys.stdout.write(line)
-            sys.stdout.flush()
+        for line in shown(process.stdout):
             if _COUNT.search(line):
                 last = line
-    if last:
-        tally.read(last)
-    else:
-        # A linter is one test: it passes or it doesn't.
-        tally.read("1 passed" if process.returncode == 0 else "1 failed")
-    if process.returncode != 0 and last and "failed" not in last and "error" not in last:
+    return process.returncode, last
+
+
+def _counted(tally: Tally, status: int, last: str) -> bool:
+    """Count how a command ended; whether it ended well."""
+    # A linter is one test: it passes or it doesn't.
+    tally.read(last or ("1 passed" if status == 0 else "1 failed"))
+    if status != 0 and last and "failed" not in last and "error" not in last:
         tally.failed += 1
-    return process.returncode == 0
+    return status == 0
+
+
+def _shown(stream: IO[str]) -> Iterator[str]:
+    """Pass each line on when it comes."""
+    for line in stream:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        yield line
+
+
+def _shown_afterwards(stream: IO[str]) -> Iterator[str]:
+    """Pass all lines on together, so that those of two commands don't mix."""
+    lines = list(stream)
+    sys.stdout.write("".join(lines))
+    sys.stdout.flush()
+    yield from lines
 
 
 def main(
