@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from estate import Estate
 from operate import stages
+from operate.failure import ExitCode, Failure
 from operate.files import require_room
 from operate.reporting import Report
 from operate.run import Run
@@ -23,12 +25,14 @@ def apply(
     only: str | None = None,
     first: str | None = None,
     until: str | None = None,
+    hosts: Sequence[str] = (),
     allow_prune: bool = False,
 ) -> list[StageRecord]:
-    """Apply the chosen stages of the workspace's site. Hold the workspace's lock."""
+    """Apply the chosen stages of the workspace's site, to these hosts or to all. Hold the workspace's lock."""
     chosen = _until(stages.selected(only, first), until)
     require_room(workspace.directory, _ROOM_MEBIBYTES)
-    run = Run(workspace, workspace.load(), report, lock, allow_prune=allow_prune)
+    estate = workspace.load()
+    run = Run(workspace, estate, report, lock, hosts=_known(hosts, estate), allow_prune=allow_prune)
     records = stages.apply(run, chosen)
     report.line(stages.summary(records))
     report.document(stages.document(run, records, "ok"))
@@ -36,13 +40,30 @@ def apply(
 
 
 def plan(
-    workspace: Workspace, report: Report, *, only: str | None = None, first: str | None = None
+    workspace: Workspace,
+    report: Report,
+    *,
+    only: str | None = None,
+    first: str | None = None,
+    hosts: Sequence[str] = (),
 ) -> list[StageRecord]:
     """Say what an apply of the chosen stages would do."""
-    run = Run(workspace, workspace.load(), report)
+    estate = workspace.load()
+    run = Run(workspace, estate, report, hosts=_known(hosts, estate))
     records = stages.plan(run, stages.selected(only, first))
     report.document(stages.document(run, records, "planned"))
     return records
+
+
+def _known(hosts: Sequence[str], estate: Estate) -> Sequence[str]:
+    """The hosts, all of which the estate has. Failure that names its own if it lacks one."""
+    names = [host.name for host in estate.hosts]
+    for host in hosts:
+        if host not in names:
+            raise Failure(
+                f"there's no host '{host}'", details="hosts: " + ", ".join(names), code=ExitCode.BAD_INPUT
+            )
+    return hosts
 
 
 def _until(chosen: Sequence[Stage], last: str | None) -> Sequence[Stage]:

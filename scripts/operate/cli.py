@@ -52,6 +52,10 @@ class StackAction(StrEnum):
 
 
 OneStage = Annotated[str | None, typer.Option("--stage", help="Only this stage.")]
+OnlyHosts = Annotated[
+    list[str] | None,
+    typer.Option("--host", help="Only this host, in what concerns single hosts; again for more."),
+]
 FirstStage = Annotated[str | None, typer.Option("--from", help="This stage and those after it.")]
 
 
@@ -107,6 +111,7 @@ def plan(
     part: Annotated[str | None, typer.Argument(metavar="[STAGE]", help="The same as --stage.")] = None,
     stage: OneStage = None,
     first: FirstStage = None,
+    host: OnlyHosts = None,
     lab: Lab = None,
     as_json: Json = False,
 ) -> None:
@@ -115,7 +120,8 @@ def plan(
     with command_line.reported(report):
         if stage is not None and part not in (None, stage):
             raise Failure(f"choose one stage: '{part}' or '{stage}'", code=ExitCode.BAD_INPUT)
-        applying.plan(open_workspace(site, lab), report, only=stage or part, first=first)
+        workspace = open_workspace(site, lab)
+        applying.plan(workspace, report, only=stage or part, first=first, hosts=host or ())
 
 
 @application.command()
@@ -123,6 +129,7 @@ def apply(
     site: Site,
     stage: OneStage = None,
     first: FirstStage = None,
+    host: OnlyHosts = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as `plan`.")] = False,
     allow_prune: AllowPrune = False,
     lab: Lab = None,
@@ -133,11 +140,19 @@ def apply(
     with command_line.reported(report, interrupted="The same command goes on from here."):
         workspace = open_workspace(site, lab)
         if dry_run:
-            applying.plan(workspace, report, only=stage, first=first)
+            applying.plan(workspace, report, only=stage, first=first, hosts=host or ())
             return
         require_raised(workspace)
         with exclusive(workspace.lock_file, f"scripts/smartgouv apply {site}") as lock:
-            applying.apply(workspace, report, lock=lock, only=stage, first=first, allow_prune=allow_prune)
+            applying.apply(
+                workspace,
+                report,
+                lock=lock,
+                only=stage,
+                first=first,
+                hosts=host or (),
+                allow_prune=allow_prune,
+            )
 
 
 @application.command()

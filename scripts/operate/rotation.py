@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from estate import Estate
+from estate.host import Role
 from estate.site import Environment
 from estate.trust import INFRASTRUCTURE_TLS, TRUST_SERVICES
 from operate import certification, clients, overlay, programs, stages
@@ -161,7 +162,10 @@ def _replace(run: Run, authority: str, *, revoke: bool = False) -> int:
     if authority == INFRASTRUCTURE_TLS:
         changed += _apply(run, "trust")
     else:
-        changed += _apply(run, "trust", "trust-services")
+        # Of the other hosts none has anything of this authority's.
+        authorities = [host.name for host in run.estate.hosts_with(Role.CERTIFICATE_AUTHORITY)]
+        changed += _apply(replace(run, hosts=authorities), "trust")
+        changed += _apply(run, "trust-services")
         # The federation comes after both: it tells the central server whose stamps and certificates to trust.
         changed += _playbook("rotate_time_stamping")(run)
         # Monitoring fetches the revocation list of the authority that is in force.

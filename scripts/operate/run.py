@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -28,6 +29,8 @@ class Run:
     """The command that finishes this run after a failure; empty for an apply from the stage that failed."""
     allow_prune: bool = False
     """Whether members may leave and rights be taken away, as somebody asked in so many words."""
+    hosts: Sequence[str] = ()
+    """Hosts to which playbooks are limited; all where none is named. Programs and proofs stay whole."""
     measured: dict[str, Any] = field(default_factory=dict)
     """Figures that stages leave for the run's record."""
     settled: set[str] = field(default_factory=set)

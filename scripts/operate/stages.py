@@ -157,7 +157,8 @@ def _with_continuation(run: Run, stage: Stage, error: BaseException) -> BaseExce
     """The same failure, saying which stage it stopped and how to go on."""
     if not isinstance(error, Failure):
         return error
-    apply = f"{run.workspace.apply_command} --from {stage.name}   # goes on from this stage"
+    hosts = "".join(f" --host {host}" for host in run.hosts)
+    apply = f"{run.workspace.apply_command} --from {stage.name}{hosts}   # goes on from this stage"
     go_on = f"{run.continuation}   # finishes it" if run.continuation else apply
     # A refusal by the cause's own next step comes first: what is broken must be mended before going on.
     goes_on = error.next_step.startswith(run.workspace.apply_command)
@@ -190,7 +191,7 @@ def _ansible(
 
     def play(run: Run, *, check: bool) -> Outcome:
         playbook = f"apply_{name.replace('-', '_')}"
-        result = run_playbook(run.workspace, playbook, run.report, check=check, lock=run.lock)
+        result = run_playbook(run.workspace, playbook, run.report, check=check, lock=run.lock, hosts=run.hosts)
         run.measured.setdefault("slowest_tasks", {})[name] = _slowest(result)
         text = _counts(result)
         if check:
@@ -255,7 +256,9 @@ def _stack(name: str, run: Run, *, dry: bool) -> Outcome:
 
 def _platform(run: Run, *, dry: bool) -> Outcome:
     programs = _stack("platform", run, dry=dry)
-    result = run_playbook(run.workspace, "apply_platform", run.report, check=dry, lock=run.lock)
+    result = run_playbook(
+        run.workspace, "apply_platform", run.report, check=dry, lock=run.lock, hosts=run.hosts
+    )
     text = f"would change {result.changed} things" if dry else _counts(result)
     return Outcome(_joined(programs.text, text), programs.changed + result.changed, result.counts)
 

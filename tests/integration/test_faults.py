@@ -33,7 +33,7 @@ def test_stopping_ends_cleanly(lab: Lab) -> None:
 def test_a_host_that_is_down(lab: Lab) -> None:
     """`up` starts it again."""
     lab.stop("ss-health")
-    refused = lab.apply("exchange")
+    refused = lab.apply("exchange", "ss-health")
 
     assert refused.returncode == 1
     assert "ss-health can't be reached: the host is down" in refused.stdout
@@ -46,13 +46,13 @@ def test_a_host_that_refuses_the_key(lab: Lab) -> None:
     """`up` puts the lab's key back."""
     # Open connections would go on serving.
     lab.on("ss-health", "rm /home/deploy/.ssh/authorized_keys; pkill -KILL -u deploy || true; sleep 1")
-    refused = lab.apply("exchange")
+    refused = lab.apply("exchange", "ss-health")
 
     assert refused.returncode == 1
     assert "ss-health can't be reached: the host refuses the SSH key" in refused.stdout
     assert "puts the lab's key back" in refused.stdout
     lab.mended("hardware")
-    assert lab.apply("exchange").returncode == 0
+    assert lab.apply("exchange", "ss-health").returncode == 0
 
 
 def test_a_missing_secret(lab: Lab, tmp_path: Path) -> None:
@@ -73,19 +73,19 @@ def test_a_registry_that_does_not_answer(lab: Lab) -> None:
     """A node that lacks an image says from where it wanted it and what to look at."""
     lab.on("registry1", "systemctl stop docker-registry.service")
     lab.on("worker1", "ctr -n k8s.io images ls -q | grep kube-proxy | xargs -r ctr -n k8s.io images rm --sync")
-    refused = lab.apply("cluster")
+    refused = lab.apply("cluster", "worker1")
 
     assert refused.returncode == 1
     assert "worker1" in refused.stdout
     assert "Next: see that the registry answers and holds the image (stage data)" in refused.stdout
-    assert lab.apply("data").returncode == 0
-    assert lab.apply("cluster").returncode == 0
+    assert lab.apply("data", "registry1").returncode == 0
+    assert lab.apply("cluster", "worker1").returncode == 0
 
 
 def test_an_expired_authority(lab: Lab) -> None:
     """What the root issued is put back in its place, and the service runs with it."""
     lab.on("ca1", EXPIRE)
-    assert lab.apply("trust").returncode == 0
+    assert lab.apply("trust", "ca1").returncode == 0
     chain = "/etc/smartgouv/root/root.crt /etc/smartgouv/ca/infrastructure-tls/ca.crt"
     assert "OK" in lab.on("ca1", f"openssl verify -CAfile {chain}")
     assert lab.on("ca1", "systemctl is-active certificate-authority@infrastructure-tls").strip() == "active"

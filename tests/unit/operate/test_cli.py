@@ -98,6 +98,15 @@ def test_a_lab_that_does_not_exist_is_said_so(command) -> None:
     assert "scripts/lab up" in result.stdout
 
 
+def test_a_host_that_the_site_lacks_is_bad_input(command) -> None:
+    """With the names of those that it has."""
+    result = command("operate", "plan", "lab", "base", "--host", "ss-helth")
+
+    assert result.returncode == 2
+    assert "there's no host 'ss-helth'" in result.stdout
+    assert "ss-health" in result.stdout
+
+
 def test_secrets_are_generated_and_checked_without_being_shown(command, tmp_path: Path) -> None:
     """Names only."""
     missing = command("operate", "secrets", "check", "lab")

@@ -48,6 +48,7 @@ class Site:
         self.workspace = Workspace(site, folder, "lab" if site == "lab" else None)
         self.history = History()
         self.applied: list[tuple[str, ...]] = []
+        self.hosts: list[tuple[str, ...]] = []
         self.names: list[str] = []
         self.revoked: list[tuple[str, str]] = []
         self.broken = False
@@ -75,6 +76,7 @@ class Site:
     def apply(self, run: Run, chosen: Sequence[Stage]) -> list[StageRecord]:
         self.names.append(run.estate.trust.infrastructure_tls.name)
         self.applied.append(tuple(stage.name for stage in chosen))
+        self.hosts.append(tuple(run.hosts))
         self.renewed.append(os.environ.get(RENEW_VARIABLE, ""))
         if self.broken:
             raise Failure("a host is down")
@@ -145,8 +147,9 @@ def test_a_compromised_authority_is_revoked_before_its_successor_issues(lab: Sit
 
     assert lab.revoked == [("trust-services", digest)] * 2
     assert lab.applied == [
-        ("trust", "trust-services"),
-        ("trust", "trust-services"),
+        ("trust",),
+        ("trust",),
+        ("trust-services",),
         ("rotate_time_stamping",),
         ("federation", "platform"),
     ]
@@ -156,8 +159,22 @@ def test_what_is_stamped_and_signed_with_follows_the_authority(lab: Site) -> Non
     """Time-stamping authorities enrol under the successor before the federation learns of it."""
     rotation.rotate(lab.run(), "trust-services")
 
-    assert lab.applied == [("trust", "trust-services"), ("rotate_time_stamping",), ("federation", "platform")]
-    assert lab.renewed == ["", ""]
+    assert lab.applied == [
+        ("trust",),
+        ("trust-services",),
+        ("rotate_time_stamping",),
+        ("federation", "platform"),
+    ]
+    assert lab.renewed == ["", "", ""]
+
+
+def test_hosts_that_have_nothing_of_an_authority_are_left_alone(lab: Site) -> None:
+    """Of the trust services CA's, its own host alone has something; of the TLS authority's, every host."""
+    rotation.rotate(lab.run(), "trust-services")
+    assert lab.hosts == [("ca1",), (), ()]
+
+    rotation.rotate(lab.run(), "infrastructure-tls")
+    assert lab.hosts[3:] == [()]
 
 
 def test_x_road_certificates_older_than_the_first_attempt_are_renewed(lab: Site) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import estate
 from operate import stages
 from operate.failure import ExitCode, Failure
-from operate.playbooks import HostCounts
+from operate.playbooks import HostCounts, PlaybookResult
 from operate.reporting import Report
 from operate.run import Outcome, Run
 from operate.stages import Stage
@@ -74,6 +76,23 @@ def test_results_and_counts_reach_the_ledger(run: Run) -> None:
     assert entries[1]["hosts"]["one"]["changed"] == 2
     assert {"who", "when", "commit", "dirty", "plan", "site"} <= set(entries[1])
     assert stages.summary(records).startswith("2 stages, 2 changed")
+
+
+def test_a_run_over_some_hosts_plays_to_them_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says so in how to go on."""
+    limits = []
+
+    def play(*_: Any, hosts: Sequence[str], **__: Any) -> PlaybookResult:
+        limits.append(list(hosts))
+        raise Failure("the disk is full")
+
+    monkeypatch.setattr(stages, "run_playbook", play)
+    run.hosts = ["ss-health", "ss-civil"]
+    with pytest.raises(Failure) as caught:
+        stages.apply(run, stages.selected("base", None))
+
+    assert limits == [["ss-health", "ss-civil"]]
+    assert "--from base --host ss-health --host ss-civil " in caught.value.next_step
 
 
 def test_a_failure_ends_the_run_and_says_how_to_go_on(run: Run) -> None:
