@@ -61,9 +61,10 @@ class Lab:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
-    def apply(self, stage: str) -> subprocess.CompletedProcess[str]:
-        """Apply one stage."""
-        return self.run("smartgouv", "apply", "lab", "--stage", stage)
+    def apply(self, stage: str, *hosts: str) -> subprocess.CompletedProcess[str]:
+        """Apply one stage, to these hosts or to all."""
+        only = [word for host in hosts for word in ("--host", host)]
+        return self.run("smartgouv", "apply", "lab", "--stage", stage, *only)
 
     def mended(self, last: str) -> None:
         """Run `up` as far as a stage; it must succeed."""
@@ -77,6 +78,10 @@ class Lab:
     def stop(self, host: str) -> None:
         """Take a node down, as a power cut would."""
         _podman("stop", "--time", "0", self.node(host))
+
+    def lose(self, host: str) -> None:
+        """Take a node away with all that was on it."""
+        _podman("rm", "--force", "--time", "0", "--volumes", self.node(host))
 
     def node(self, host: str) -> str:
         """The container of a host."""

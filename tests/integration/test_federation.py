@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.raised_lab import Lab
+from tests.integration.raised_lab import ISSUED, Lab
 
 from estate import load
 from estate.load import SITES
@@ -36,6 +36,18 @@ def by_hand(lab: Lab, method: str, path: str, body: object = None) -> object:
     given = json.dumps([key, method, path, body])
     answer: object = json.loads(lab.on(SERVER, f"python3 -c '{ASK}'", given=given))
     return answer
+
+
+def held(lab: Lab) -> list[tuple[str, ...]]:
+    """Keys of the server's token, which is open, with their certificates."""
+    tokens = by_hand(lab, "GET", "/tokens")
+    assert isinstance(tokens, list)
+    (token,) = tokens
+    assert token["logged_in"]
+    return sorted(
+        (key["id"], *(item["certificate_details"]["hash"] for item in key["certificates"]))
+        for key in token["keys"]
+    )
 
 
 def holders(lab: Lab) -> set[str]:
@@ -104,3 +116,25 @@ def test_what_exists_is_taken_over(lab: Lab, tmp_path: Path) -> None:
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
     assert federation(load(site)) == federation(load("lab"))
     assert lab.document("smartgouv", "stack", "lab", "federation", "up")["changed"] == 0
+
+
+def test_a_lost_server_comes_back_from_its_backup(lab: Lab) -> None:
+    """On a container that the lab makes anew; no key is new and no certificate ordered."""
+    lab.document("smartgouv", "backup", "lab", "--host", SERVER)
+    before, ordered = held(lab), lab.on("ca1", ISSUED)
+    lab.lose(SERVER)
+    lab.mended("hardware")
+    for stage in ("base", "trust", "exchange"):
+        done = lab.apply(stage, SERVER)
+        assert done.returncode == 0, done.stdout
+
+    assert (
+        lab.document("smartgouv", "restore", "lab", SERVER, "--yes")["identity"]
+        == "BJ-LAB/GOV/HEALTH/SS-HEALTH"
+    )
+
+    assert held(lab) == before
+    assert lab.document("smartgouv", "stack", "lab", "federation", "up")["changed"] == 0
+    assert lab.on("ca1", ISSUED) == ordered
+    done = lab.run("smartgouv", "verify", "lab")
+    assert done.returncode == 0, done.stdout
