@@ -80,6 +80,10 @@ def _pytest(*words: str) -> list[str]:
     return _python("pytest", "-q", "--durations=15", "--durations-min=10", *words)
 
 
+# What belongs together, and what begins: see tests/conftest.py.
+_SIDE_BY_SIDE = ("-n", str(WORKERS), "--dist", "loadscope", "--no-loadscope-reorder")
+
+
 LAYERS = (
     Layer("static", "style, types, lint, generated files", _static, at_once=True),
     Layer(
@@ -91,10 +95,9 @@ LAYERS = (
     Layer(
         "python",
         "units, properties, contracts",
-        # By folder: see tests/conftest.py.
         lambda: [
             _pytest(
-                *("tests", "-n", str(WORKERS), "--dist", "loadgroup"),
+                *("tests", *_SIDE_BY_SIDE),
                 *("-m", "not lab and not node and not engine and not long"),
             )
         ],
@@ -104,7 +107,7 @@ LAYERS = (
         "programs and providers on the tool chain's engines, and what takes minutes",
         lambda: [
             _pytest(
-                *("tests", "-n", str(WORKERS), "--dist", "loadgroup"),
+                *("tests", *_SIDE_BY_SIDE),
                 *("-m", "(engine or long) and not lab and not node"),
             )
         ],
