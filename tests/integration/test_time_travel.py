@@ -16,6 +16,7 @@ import pytest
 from tests import postgresql_server, soft_token
 
 from operate.locations import ROOT
+from operate.processes import ending_with_parent
 from time_travel import clock
 from time_travel.journey import BEGINS
 from time_travel.summary import table
@@ -41,10 +42,12 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     path = os.pathsep.join(str(ROOT / place) for place in PLACES)
     try:
         done = subprocess.run(
-            [
-                *(sys.executable, "-m", "time_travel.journey"),
-                *("--folder", str(folder), "--summary", str(folder / "summary.json")),
-            ],
+            ending_with_parent(
+                [
+                    *(sys.executable, "-m", "time_travel.journey"),
+                    *("--folder", str(folder), "--summary", str(folder / "summary.json")),
+                ]
+            ),
             env={**os.environ, "PYTHONPATH": path, **clock.environment(shared / "now")},
             capture_output=True,
             text=True,
