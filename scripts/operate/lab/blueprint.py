@@ -68,6 +68,15 @@ _SYSTEMD = (
 machine's whole systemd hierarchy over each container's, and nodes then remove one another's groups."""
 
 
+def hardware_address(address: IPv4Address) -> str:
+    """The one that goes with an address: locally administered, and the same for whatever node comes next.
+
+    A node made anew under another one isn't found for the half minute in which its neighbours remember the former,
+    since nothing in a container announces itself as a booting machine does.
+    """
+    return ":".join(f"{octet:02x}" for octet in (2, 0, *address.packed))
+
+
 @dataclass(frozen=True)
 class Node:
     """A host as a systemd container."""
@@ -101,7 +110,10 @@ class Node:
     @property
     def _fixed_arguments(self) -> list[str]:
         """All that can't be changed in a node that exists."""
-        networks = [f"--network={network}:ip={address}" for network, address in self.addresses]
+        networks = [
+            f"--network={network}:ip={address},mac={hardware_address(address)}"
+            for network, address in self.addresses
+        ]
         gateway = [f"--env=SMARTGOUV_GATEWAY={self.gateway}"] if self.gateway else []
         volumes = [f"--volume={volume.name}:{volume.path}" for volume in self.volumes]
         return [

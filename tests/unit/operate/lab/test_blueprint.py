@@ -42,7 +42,8 @@ def test_a_node_has_its_address_name_and_route(blueprint: Blueprint) -> None:
     """Everything that can't be changed later."""
     found = arguments(blueprint, "database1")
 
-    assert "--network=smartgouv-lab-data:ip=10.80.30.11" in found
+    # Neighbours remember who has an address: the node that comes after a lost one must be found at once.
+    assert "--network=smartgouv-lab-data:ip=10.80.30.11,mac=02:00:0a:50:1e:0b" in found
     assert found[found.index("--hostname") + 1] == "database1.lab.smartgouv.test"
     assert "--env=SMARTGOUV_GATEWAY=10.80.30.254" in found
     assert "smartgouv.lab=lab" in found
