@@ -71,8 +71,8 @@ machine's whole systemd hierarchy over each container's, and nodes then remove o
 def hardware_address(address: IPv4Address) -> str:
     """The one that goes with an address: locally administered, and the same for whatever node comes next.
 
-    A node made anew under another one isn't found for the half minute in which its neighbours remember the former,
-    since nothing in a container announces itself as a booting machine does.
+    A node made anew under another one isn't found for the half minute in which its neighbours remember the
+    former, since nothing in a container announces itself as a booting machine does.
     """
     return ":".join(f"{octet:02x}" for octet in (2, 0, *address.packed))
 
