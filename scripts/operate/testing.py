@@ -145,7 +145,8 @@ def run(layers: Sequence[Layer], report: Report) -> Tally:
 
 def _ended(command: Sequence[str], shown: Callable[[IO[str]], Iterator[str]]) -> tuple[int, str]:
     """Run a command, its output passed on as `shown` does: its exit status, and the last line with counts."""
-    environment = {**os.environ, "SMARTGOUV_TEST_LAB": LAB}
+    # Types of what hasn't changed are known from the run before, also in a new clone.
+    environment = {**os.environ, "SMARTGOUV_TEST_LAB": LAB, "MYPY_CACHE_DIR": str(cache_home() / "mypy")}
     last = ""
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment

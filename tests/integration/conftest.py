@@ -19,7 +19,7 @@ def lab() -> Iterator[Lab]:
     lab = Lab(os.environ.get("SMARTGOUV_TEST_LAB", "test"))
     lab.run("lab", "down", "--yes")
     try:
-        status, printed = lab.end_in_the_middle("base", signal.SIGKILL)
+        status, printed = lab.end_in_the_middle("hardware", signal.SIGKILL)
         assert status == -signal.SIGKILL, printed[-3000:]
         lab.raised = lab.document("lab", "up")
         yield lab

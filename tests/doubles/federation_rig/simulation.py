@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import secrets
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +16,7 @@ import httpx
 from cryptography import x509
 
 from federation_rig.authority import LocalAuthority
+from federation_rig.server_process import ServerProcess
 from federation_rig.trust_services import TrustServices, serving
 
 DOUBLES = Path(__file__).resolve().parents[1]
@@ -41,7 +39,7 @@ class Simulation:
     addresses: dict[str, str]
     trust: TrustServices
     """What tells certificates' status and stamps times."""
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[str, ServerProcess] = field(default_factory=dict)
 
     @property
     def requests(self) -> Path:
@@ -76,16 +74,13 @@ class Simulation:
         state, settings = self.folder / "servers" / name, self.folder / f"{name}.d"
         state.mkdir(parents=True, exist_ok=True)
         settings.mkdir(exist_ok=True)
-        command = [
-            sys.executable, "-m", "xroad_simulator", "central" if name == "central" else "security",
+        arguments = [
+            "central" if name == "central" else "security",
             "--state", str(state), "--configuration", str(settings), "--tls", str(self.folder / "tls" / name),
             "--listen", self.addresses[name], "--port-offset", str(OFFSET),
             "--account-file", str(self.folder / "accounts"), "--time-scale", str(TIME_SCALE),
         ]  # fmt: skip
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(DOUBLES)}
-            )
+        self.processes[name] = ServerProcess(arguments, self.folder / f"{name}.log")
 
     def wait(self, name: str) -> None:
         """Wait until its admin API accepts connections."""

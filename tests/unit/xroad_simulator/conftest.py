@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +25,7 @@ from tests.key_usage import key_usage
 from tests.unit.xroad_simulator import definitions
 from tests.unit.xroad_simulator.definitions import Exchange
 
+from federation_rig.server_process import ServerProcess
 from federation_rig.trust_services import TrustServices, serving
 
 ROOT = Path(__file__).parents[3]
@@ -189,7 +186,7 @@ class Server:
     offset: int
     accounts: Path
     configuration: Path
-    process: subprocess.Popen[bytes] | None = None
+    process: ServerProcess | None = None
     arguments: list[str] = field(default_factory=list)
 
     @property
@@ -203,12 +200,8 @@ class Server:
 
     def start(self) -> None:
         """Start the process and wait until it answers."""
-        log = (self.state.parent / f"{self.state.name}.log").open("ab")
-        self.process = subprocess.Popen(
+        self.process = ServerProcess(
             [
-                sys.executable,
-                "-m",
-                "xroad_simulator",
                 self.kind,
                 "--state",
                 str(self.state),
@@ -224,11 +217,8 @@ class Server:
                 "60",
                 *self.arguments,
             ],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "tests/doubles")},
-            stdout=log,
-            stderr=log,
+            self.state.parent / f"{self.state.name}.log",
         )
-        log.close()
         wait_for(self._answers)
 
     def _answers(self) -> bool:
@@ -245,7 +235,7 @@ class Server:
     def kill(self) -> None:
         """End the process without a chance to clean up."""
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
+            self.process.kill()
             self.process.wait()
 
     def api(self, exchanges: list[Exchange], roles: list[str]) -> Api:
