@@ -210,7 +210,7 @@ def main(
     folder = results or state_home() / "role-tests" / time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     folder.mkdir(parents=True, exist_ok=True)
     # Ends like Ctrl-C does, so that nothing stays behind.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     begun = time.monotonic()
     remove_orphans()
     run = Run(folder)
