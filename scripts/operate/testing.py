@@ -81,7 +81,7 @@ def _pytest(*words: str) -> list[str]:
 
 
 # What belongs together, and what begins: see tests/conftest.py.
-_SIDE_BY_SIDE = ("-n", str(WORKERS), "--dist", "loadscope", "--no-loadscope-reorder")
+_SIDE_BY_SIDE = ("--dist", "loadscope", "--no-loadscope-reorder")
 
 
 LAYERS = (
@@ -97,7 +97,7 @@ LAYERS = (
         "units, properties, contracts",
         lambda: [
             _pytest(
-                *("tests", *_SIDE_BY_SIDE),
+                *("tests", "-n", str(WORKERS), *_SIDE_BY_SIDE),
                 *("-m", "not lab and not node and not engine and not long"),
             )
         ],
@@ -107,7 +107,8 @@ LAYERS = (
         "programs and providers on the tool chain's engines, and what takes minutes",
         lambda: [
             _pytest(
-                *("tests", *_SIDE_BY_SIDE),
+                # Half of their time they wait for clocks of servers.
+                *("tests", "-n", str(WORKERS + 1), *_SIDE_BY_SIDE),
                 *("-m", "(engine or long) and not lab and not node"),
             )
         ],

@@ -25,6 +25,8 @@ class ServerProcess:
 
     def __init__(self, arguments: Sequence[str], log: Path) -> None:
         """Start it."""
+        # Whoever waits for it reads the file before the process has come to write it.
+        log.touch()
         self._process = _CONTEXT.Process(target=_serve, args=(list(arguments), str(log)), daemon=True)
         self._process.start()
 
