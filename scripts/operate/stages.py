@@ -180,6 +180,10 @@ def _counts(result: PlaybookResult) -> str:
     return f"{hosts} hosts, {result.ok + result.changed} ok, {result.changed} changed"
 
 
+def _played(run: Run, playbook: str, *, check: bool) -> PlaybookResult:
+    return run_playbook(run.workspace, playbook, run.report, check=check, lock=run.lock, hosts=run.hosts)
+
+
 def _ansible(
     name: str,
     purpose: str,
@@ -191,7 +195,7 @@ def _ansible(
 
     def play(run: Run, *, check: bool) -> Outcome:
         playbook = f"apply_{name.replace('-', '_')}"
-        result = run_playbook(run.workspace, playbook, run.report, check=check, lock=run.lock, hosts=run.hosts)
+        result = _played(run, playbook, check=check)
         run.measured.setdefault("slowest_tasks", {})[name] = _slowest(result)
         text = _counts(result)
         if check:
@@ -256,9 +260,7 @@ def _stack(name: str, run: Run, *, dry: bool) -> Outcome:
 
 def _platform(run: Run, *, dry: bool) -> Outcome:
     programs = _stack("platform", run, dry=dry)
-    result = run_playbook(
-        run.workspace, "apply_platform", run.report, check=dry, lock=run.lock, hosts=run.hosts
-    )
+    result = _played(run, "apply_platform", check=dry)
     text = f"would change {result.changed} things" if dry else _counts(result)
     return Outcome(_joined(programs.text, text), programs.changed + result.changed, result.counts)
 

@@ -51,10 +51,9 @@ class Layer:
     name: str
     purpose: str
     commands: Callable[[], Sequence[Sequence[str]]]
+    """Several run side by side."""
     nodes: bool = False
     """Whether it starts containers: left out by --fast."""
-    at_once: bool = False
-    """Whether its commands run side by side, for those that use one processor each."""
 
 
 def _python(*words: str) -> list[str]:
@@ -65,7 +64,8 @@ def _static() -> list[list[str]]:
     return [
         _python("ruff", "check", "."),
         _python("ruff", "format", "--check", "."),
-        _python("mypy"),
+        # Types of what hasn't changed are known from the run before, also in a new clone.
+        _python("mypy", "--cache-dir", str(cache_home() / "mypy")),
         _python("yamllint", "--config-file", ".config/yamllint.yml", "--strict", "."),
         # The linter looks for modules where Ansible does.
         [
@@ -80,12 +80,14 @@ def _pytest(*words: str) -> list[str]:
     return _python("pytest", "-q", "--durations=15", "--durations-min=10", *words)
 
 
-# What belongs together, and what begins: see tests/conftest.py.
-_SIDE_BY_SIDE = ("--dist", "loadscope", "--no-loadscope-reorder")
+def _side_by_side(processes: int, marks: str) -> list[list[str]]:
+    """All tests of these marks. What belongs together, and what begins: see tests/conftest.py."""
+    spread = ("-n", str(processes), "--dist", "loadscope", "--no-loadscope-reorder")
+    return [_pytest("tests", *spread, "-m", marks)]
 
 
 LAYERS = (
-    Layer("static", "style, types, lint, generated files", _static, at_once=True),
+    Layer("static", "style, types, lint, generated files", _static),
     Layer(
         "toolchain",
         "binaries, packages and images are built",
@@ -95,23 +97,13 @@ LAYERS = (
     Layer(
         "python",
         "units, properties, contracts",
-        lambda: [
-            _pytest(
-                *("tests", "-n", str(WORKERS), *_SIDE_BY_SIDE),
-                *("-m", "not lab and not node and not engine and not long"),
-            )
-        ],
+        lambda: _side_by_side(WORKERS, "not lab and not node and not engine and not long"),
     ),
     Layer(
         "engine",
         "programs and providers on the tool chain's engines, and what takes minutes",
-        lambda: [
-            _pytest(
-                # Half of their time they wait for clocks of servers.
-                *("tests", "-n", str(WORKERS + 1), *_SIDE_BY_SIDE),
-                *("-m", "(engine or long) and not lab and not node"),
-            )
-        ],
+        # Half of their time they wait for clocks of servers.
+        lambda: _side_by_side(WORKERS + 1, "(engine or long) and not lab and not node"),
         nodes=True,
     ),
     Layer(
@@ -136,9 +128,10 @@ def run(layers: Sequence[Layer], report: Report) -> Tally:
     for layer in layers:
         report.line(f"── {layer.name}: {layer.purpose}")
         started = time.monotonic()
-        with ThreadPoolExecutor(WORKERS if layer.at_once else 1) as pool:
-            ending = partial(_ended, shown=_shown_afterwards if layer.at_once else _shown)
-            ended = list(pool.map(ending, layer.commands()))
+        commands = layer.commands()
+        with ThreadPoolExecutor(WORKERS) as pool:
+            ending = partial(_ended, shown=_shown if len(commands) == 1 else _shown_afterwards)
+            ended = list(pool.map(ending, commands))
         results = [_counted(tally, *how) for how in ended]
         tally.layers.append((layer.name, all(results), time.monotonic() - started))
     return tally
@@ -146,8 +139,7 @@ def run(layers: Sequence[Layer], report: Report) -> Tally:
 
 def _ended(command: Sequence[str], shown: Callable[[IO[str]], Iterator[str]]) -> tuple[int, str]:
     """Run a command, its output passed on as `shown` does: its exit status, and the last line with counts."""
-    # Types of what hasn't changed are known from the run before, also in a new clone.
-    environment = {**os.environ, "SMARTGOUV_TEST_LAB": LAB, "MYPY_CACHE_DIR": str(cache_home() / "mypy")}
+    environment = {**os.environ, "SMARTGOUV_TEST_LAB": LAB}
     last = ""
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment

@@ -50,7 +50,7 @@ class ServerProcess:
 
 
 def _serve(arguments: list[str], log: str) -> None:
-    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output, stream.fileno())
     sys.argv = ["xroad_simulator", *arguments]

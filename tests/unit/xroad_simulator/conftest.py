@@ -28,7 +28,6 @@ from tests.unit.xroad_simulator.definitions import Exchange
 from federation_rig.server_process import ServerProcess
 from federation_rig.trust_services import TrustServices, serving
 
-ROOT = Path(__file__).parents[3]
 T = TypeVar("T")
 BASIC = "ee.ria.xroad.common.certificateprofile.impl.BasicCertificateProfileInfoProvider"
 PIN = "Secret-1234"
