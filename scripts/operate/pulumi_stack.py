@@ -22,6 +22,7 @@ from operate.workspace import Workspace
 from stacks.large_program import ENGINE_ENVIRONMENT
 from stacks.providers.serving import launcher
 from stacks.providers.xroad.settings import ROOT_VARIABLE, TIMESTAMPING_VARIABLE
+from stacks.states import state_backend
 
 NAMES = ("federation", "platform")
 """The programs, in the order in which they are applied."""
@@ -173,7 +174,7 @@ def _stack(run: Run, name: str) -> automation.Stack:
     settings = automation.ProjectSettings(
         name=name,
         runtime="python",
-        backend=automation.ProjectBackend(url=states.as_uri()),
+        backend=state_backend(states),
     )
     return automation.create_or_select_stack(
         stack_name=workspace.lab or workspace.site,

@@ -17,6 +17,7 @@ from pulumi import automation
 
 from stacks.federation.arguments import FederationArgs
 from stacks.federation.program import declare
+from stacks.states import state_backend
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
             project_settings=automation.ProjectSettings(
                 name="federation",
                 runtime="python",
-                backend=automation.ProjectBackend(url=(folder / "state").as_uri()),
+                backend=state_backend(folder / "state"),
             ),
         ),
     )

@@ -12,6 +12,7 @@ from pulumi import automation
 
 from api_server import missing, running
 from stacks.providers.serving import launcher
+from stacks.states import state_backend
 
 KUBECONFIG = "SMARTGOUV_TEST_KUBECONFIG"
 """Names the kubeconfig of a cluster to use instead of an API server of the tests' own."""
@@ -55,7 +56,7 @@ def stack(
         settings = automation.ProjectSettings(
             name="provider",
             runtime="python",
-            backend=automation.ProjectBackend(url=(tmp_path / "states").as_uri()),
+            backend=state_backend(tmp_path / "states"),
         )
         options = automation.LocalWorkspaceOptions(work_dir=str(tmp_path), project_settings=settings)
         made.append(
