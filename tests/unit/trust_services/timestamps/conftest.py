@@ -193,7 +193,7 @@ def config(identity: Identity, authority: CertificateAuthority, host: Host, tmp_
                 "chain": "chain.pem",
                 "key": "key.pem",
                 "passphrase": "passphrase",
-                "clock": {"command": [str(host.program)], "interval_seconds": 0.2},
+                "clock": {"command": [str(host.program)], "interval_seconds": 2.0},
             }
         )
     )

@@ -232,7 +232,7 @@ class Running:
 
     def health_becomes(self, status: int) -> str:
         """Ask both workers until each has said so often enough; the last answer."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         agreed = 0
         while time.monotonic() < deadline:
             # A connection of its own: either worker may take it.

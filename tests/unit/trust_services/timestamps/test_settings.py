@@ -38,7 +38,7 @@ def test_a_right_configuration_is_read(config: Path, identity: Identity) -> None
     settings = read_settings(config)
     assert settings.policy.dotted_string == "1.3.6.1.4.1.99999.1.1"
     assert settings.workers == 1
-    assert settings.clock.limits.interval == 0.2
+    assert settings.clock.limits.interval == 2.0
     assert settings.clock.limits.error == 1.0
     read = read_identity(config, settings)
     assert read.certificate == identity.certificate
