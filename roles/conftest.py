@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import testinfra
+import yaml
 from testinfra.host import Host
 
 
@@ -23,17 +24,30 @@ def _addresses() -> dict[str, str]:
     return dict(json.loads(kept.read_text(encoding="utf-8")))
 
 
-def _prefix() -> str:
-    """What stands before a host's name in the name of its container."""
+def _kept(name: str) -> Path:
+    """A file that the create step left."""
+    return Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], name)
+
+
+def _scenario() -> dict[str, Any]:
+    """The role's own part of the inventory."""
+    path = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"], "inventory", "hosts.yml")
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["all"])
+
+
+def _uri(name: str) -> str:
+    """How testinfra calls a host: over SSH, as Ansible does, or in its container where the role closes SSH."""
+    if _scenario().get("vars", {}).get("ansible_connection") != "containers.podman.podman":
+        return f"ssh://{name}?ssh_config={_kept('ssh_config')}"
     role = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]).name.replace("_", "-")
-    return f"{role}-{os.environ.get('SMARTGOUV_MOLECULE_RUN', 'local')}"
+    return f"podman://{role}-{os.environ.get('SMARTGOUV_MOLECULE_RUN', 'local')}-{name}"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Point testinfra at the containers instead of at Ansible's inventory."""
     config.addinivalue_line("markers", "on(name, …): run the test on these hosts of the scenario only")
     if config.option.hosts is None:
-        config.option.hosts = ",".join(f"podman://{_prefix()}-{name}" for name in _addresses())
+        config.option.hosts = ",".join(_uri(name) for name in _addresses())
 
 
 def _concerned(item: pytest.Item) -> bool:
@@ -45,7 +59,7 @@ def _concerned(item: pytest.Item) -> bool:
         # It asks no host of its own: it names the machines that it looks at.
         return True
     backend = parameters["_testinfra_host"].backend
-    return backend.name in {f"{_prefix()}-{name}" for name in mark.args}
+    return backend.hostname in {testinfra.get_host(_uri(name)).backend.hostname for name in mark.args}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -67,7 +81,7 @@ def machine() -> Callable[[str], Host]:
     """Any host of the scenario by its name."""
 
     def named(name: str) -> Host:
-        return testinfra.get_host(f"podman://{_prefix()}-{name}")
+        return testinfra.get_host(_uri(name))
 
     return named
 
@@ -91,5 +105,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     host = getattr(item, "funcargs", {}).get("host")
     if report.when == "call" and report.failed and isinstance(host, Host):
         shown = host.run("systemctl --failed --no-legend; journalctl --no-pager --lines 40 --output short-iso")
-        report.sections.append((f"journal of {host.backend.name}", shown.stdout))
+        report.sections.append((f"journal of {host.backend.hostname}", shown.stdout))
     return report

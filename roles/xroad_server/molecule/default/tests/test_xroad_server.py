@@ -27,7 +27,7 @@ HELD = "openssl x509 -noout -fingerprint -sha256 -in /etc/smartgouv/tls/host.crt
 
 
 def name(host: Host) -> str:
-    return host.backend.name.rpartition("-")[2]
+    return str(host.backend.hostname)
 
 
 def test_packages_are_of_the_version_and_services_run(host: Host) -> None:
