@@ -10,7 +10,7 @@ from pulumi import automation
 def state_backend(folder: Path) -> automation.ProjectBackend:
     """States in files of a folder, each of which is replaced as a whole.
 
-    By default the engine's file store (Go CDK, blob/fileblob) keeps a second file beside each, `.attrs`, which it
-    writes in place. An engine that is killed meanwhile leaves it empty, and no later run can read the state.
+    By default the engine's file store (Go CDK, blob/fileblob) keeps a second file beside each, `.attrs`, which
+    it writes in place. An engine that is killed meanwhile leaves it empty, and no later run can read the state.
     """
     return automation.ProjectBackend(url=f"{folder.as_uri()}?metadata=skip")

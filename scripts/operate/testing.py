@@ -50,8 +50,8 @@ class Layer:
 
     name: str
     purpose: str
-    commands: Callable[[], Sequence[Sequence[str]]]
-    """Several run side by side."""
+    commands: Callable[[bool], Sequence[Sequence[str]]]
+    """Several run side by side. They are asked with whether drills are wanted."""
     nodes: bool = False
     """Whether it starts containers: left out by --fast."""
 
@@ -60,7 +60,7 @@ def _python(*words: str) -> list[str]:
     return [sys.executable, "-m", *words]
 
 
-def _static() -> list[list[str]]:
+def _static(_: bool) -> list[list[str]]:
     return [
         _python("ruff", "check", "."),
         _python("ruff", "format", "--check", "."),
@@ -80,10 +80,15 @@ def _pytest(*words: str) -> list[str]:
     return _python("pytest", "-q", "--durations=15", "--durations-min=10", *words)
 
 
-def _side_by_side(processes: int, marks: str) -> list[list[str]]:
+def _marked(marks: str, drills: bool) -> tuple[str, str]:
+    """Choose tests by their marks, and of those without drills the ones that are none."""
+    return ("-m", marks if drills else f"({marks}) and not drill")
+
+
+def _side_by_side(processes: int, marks: str, drills: bool) -> list[list[str]]:
     """All tests of these marks. What belongs together, and what begins: see tests/conftest.py."""
     spread = ("-n", str(processes), "--dist", "loadscope", "--no-loadscope-reorder")
-    return [_pytest("tests", *spread, "-m", marks)]
+    return [_pytest("tests", *spread, *_marked(marks, drills))]
 
 
 LAYERS = (
@@ -91,44 +96,44 @@ LAYERS = (
     Layer(
         "toolchain",
         "binaries, packages and images are built",
-        lambda: [_python("operate.toolchain", "all")],
+        lambda _: [_python("operate.toolchain", "all")],
         nodes=True,
     ),
     Layer(
         "python",
         "units, properties, contracts",
-        lambda: _side_by_side(WORKERS, "not lab and not node and not engine and not long"),
+        partial(_side_by_side, WORKERS, "not lab and not node and not engine and not long"),
     ),
     Layer(
         "engine",
         "programs and providers on the tool chain's engines, and what takes minutes",
         # Half of their time they wait for clocks of servers.
-        lambda: _side_by_side(WORKERS + 1, "(engine or long) and not lab and not node"),
+        partial(_side_by_side, WORKERS + 1, "(engine or long) and not lab and not node"),
         nodes=True,
     ),
     Layer(
         "roles",
         "each role: check, converge, idempotence, verify",
-        lambda: [_python("operate.role_tests", "--jobs", str(WORKERS))],
+        lambda _: [_python("operate.role_tests", "--jobs", str(WORKERS))],
         nodes=True,
     ),
     Layer(
         "integration",
         "a lab is raised, proved, repeated, interrupted and removed",
-        lambda: [_pytest("tests/integration", "-m", "lab or node", "--capture=no")],
+        lambda drills: [_pytest("tests/integration", *_marked("lab or node", drills), "--capture=no")],
         nodes=True,
     ),
 )
 """Every layer, in the order in which later ones stand on earlier ones."""
 
 
-def run(layers: Sequence[Layer], report: Report) -> Tally:
+def run(layers: Sequence[Layer], report: Report, *, drills: bool = False) -> Tally:
     """Run `layers` in order and count; a failing layer doesn't keep later ones from running."""
     tally = Tally()
     for layer in layers:
         report.line(f"── {layer.name}: {layer.purpose}")
         started = time.monotonic()
-        commands = layer.commands()
+        commands = layer.commands(drills)
         with ThreadPoolExecutor(WORKERS) as pool:
             ending = partial(_ended, shown=_shown if len(commands) == 1 else _shown_afterwards)
             ended = list(pool.map(ending, commands))
@@ -179,6 +184,7 @@ def _shown_afterwards(stream: IO[str]) -> Iterator[str]:
 def main(
     *,
     fast: Annotated[bool, typer.Option("--fast", help="Only the layers that need no container.")] = False,
+    drills: Annotated[bool, typer.Option("--drills", help="Also drills, which take minutes each.")] = False,
     role: Annotated[str, typer.Option(help="Only this role's scenario.")] = "",
     stage: Annotated[str, typer.Option(help="Only the integration tests of this stage.")] = "",
 ) -> None:
@@ -187,14 +193,14 @@ def main(
     started = time.monotonic()
     if role:
         layers: Sequence[Layer] = [
-            Layer("roles", role, lambda: [_python("operate.role_tests", role)], nodes=True)
+            Layer("roles", role, lambda _: [_python("operate.role_tests", role)], nodes=True)
         ]
     elif stage:
         layers = [
             Layer(
                 "integration",
                 stage,
-                lambda: [_pytest("tests/integration", "-k", stage, "--capture=no")],
+                lambda _: [_pytest("tests/integration", "-k", stage, "--capture=no")],
                 nodes=True,
             )
         ]
@@ -203,7 +209,7 @@ def main(
     try:
         if any(layer.nodes for layer in layers):
             _prepare(report)
-        tally = run(layers, report)
+        tally = run(layers, report, drills=drills)
     except Failure as failure:
         report.failure(failure)
         raise typer.Exit(failure.code) from None

@@ -108,6 +108,7 @@ def test_certificates_of_the_federation(lab: Lab) -> None:
     assert int(lab.on("ca1", ISSUED)) - int(before) >= 18
 
 
+@pytest.mark.drill
 def test_the_tls_authority_is_replaced_in_good_order(lab: Lab) -> None:
     """The successor has another name; every host's certificate is its own afterwards."""
     document = lab.document("smartgouv", "rotate", "lab", "infrastructure-tls")
@@ -117,6 +118,7 @@ def test_the_tls_authority_is_replaced_in_good_order(lab: Lab) -> None:
         assert lab.on(host, COMMON_NAME).strip() == "SMARTGOUV Lab Infrastructure TLS CA G2"
 
 
+@pytest.mark.drill
 def test_the_authority_of_x_road_certificates_is_replaced_in_good_order(lab: Lab) -> None:
     """Status, stamps and messages of both generations are good throughout."""
     document = lab.document("smartgouv", "rotate", "lab", "trust-services")
@@ -125,6 +127,7 @@ def test_the_authority_of_x_road_certificates_is_replaced_in_good_order(lab: Lab
     assert "CA G2" in lab.on("ca1", "openssl x509 -in /etc/smartgouv/ca/trust-services/ca.crt -noout -subject")
 
 
+@pytest.mark.drill
 def test_a_compromised_authority_of_x_road_certificates_is_revoked(lab: Lab) -> None:
     """By the custodians; its successor issues everything anew, and every record of the root replays."""
     present = "openssl x509 -in /etc/smartgouv/ca/trust-services/ca.crt -noout"
@@ -209,6 +212,7 @@ def test_a_clock_that_nobody_vouches_for(lab: Lab) -> None:
     reached(lambda: MADE in lab.on("timestamp1", stamps), 120)
 
 
+@pytest.mark.drill
 def test_an_alert_tells_of_the_database(lab: Lab, without_the_record: Callable[[], None]) -> None:
     """After three minutes, since it might have been a restart. All is well again without help."""
     reached(lambda: ("ProbeFailed", f"{ISSUER}/health") in firing(lab), 300)

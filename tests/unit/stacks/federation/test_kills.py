@@ -27,17 +27,19 @@ def keys(simulation: Simulation, server: str) -> list[tuple[str, int, int]]:
     )
 
 
-def test_an_apply_that_is_killed_at_every_write_is_finished(
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.drill), 5])
+def test_an_apply_that_is_killed_again_and_again_is_finished(
+    step: int,
     simulation: Simulation,
     stack: Stack,
     rich: FederationArgs,
     direct: Callable[..., Direct],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`kill -9` of engine and provider after the 1st, the 2nd, … write, until nothing is left to write."""
+    """`kill -9` of engine and provider after every write, or every fifth, until nothing is left to write."""
     stack.declare(rich)
     killed: list[str] = []
-    while (request := stack.kill_after(1)) is not None:
+    while (request := stack.kill_after(step)) is not None:
         killed.append(request)
         stack.forget_interruption()
 
@@ -45,7 +47,7 @@ def test_an_apply_that_is_killed_at_every_write_is_finished(
         print(f"\n{'k':>3}  killed after this request had been answered")
         for number, line in enumerate(killed, 1):
             print(f"{number:>3}  {line}")
-    assert len(killed) > 50
+    assert len(killed) * step > 50
     provider = direct()
     assert differences(declared(rich), provider.run(lambda: existing(provider.servers))) == []
     assert keys(simulation, "ss-portal") == [
