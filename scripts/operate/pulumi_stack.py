@@ -19,10 +19,10 @@ from operate.files import private_directory
 from operate.reporting import Report
 from operate.run import Outcome, Run
 from operate.workspace import Workspace
+from stacks.engine_files import engine_home, state_backend
 from stacks.large_program import ENGINE_ENVIRONMENT
 from stacks.providers.serving import launcher
 from stacks.providers.xroad.settings import ROOT_VARIABLE, TIMESTAMPING_VARIABLE
-from stacks.states import state_backend
 
 NAMES = ("federation", "platform")
 """The programs, in the order in which they are applied."""
@@ -181,7 +181,7 @@ def _stack(run: Run, name: str) -> automation.Stack:
         project_name=name,
         program=_program(run, name),
         opts=automation.LocalWorkspaceOptions(
-            work_dir=str(directory), pulumi_home=str(home / "home"), project_settings=settings
+            work_dir=str(directory), pulumi_home=engine_home(home / "home"), project_settings=settings
         ),
     )
 

@@ -29,15 +29,14 @@ async def declare(args: FederationArgs) -> None:
     The management security server comes before the clients of all others, since their registrations
     travel through it; apart from that, servers don't wait for one another.
     """
-    large_program.begin()
-    provider = Provider(args.instance.instance, args.settings)
-    options = pulumi.ResourceOptions(providers=[provider])
-    instance = Instance(args.instance.instance, args.instance, options)
-    servers = sorted(args.security_servers, key=lambda item: item.management is None)
-    management: list[pulumi.Resource] = []
-    for item in servers:
-        server = SecurityServer(item.server, item, instance, management, options)
-        management.extend(server.management)
-    pulumi.export("instance", args.instance.instance)
-    pulumi.export("security_servers", [item.identity for item in args.security_servers])
-    await large_program.end()
+    async with large_program.declaring():
+        provider = Provider(args.instance.instance, args.settings)
+        options = pulumi.ResourceOptions(providers=[provider])
+        instance = Instance(args.instance.instance, args.instance, options)
+        servers = sorted(args.security_servers, key=lambda item: item.management is None)
+        management: list[pulumi.Resource] = []
+        for item in servers:
+            server = SecurityServer(item.server, item, instance, management, options)
+            management.extend(server.management)
+        pulumi.export("instance", args.instance.instance)
+        pulumi.export("security_servers", [item.identity for item in args.security_servers])

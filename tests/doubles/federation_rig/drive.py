@@ -15,16 +15,16 @@ from typing import Any
 
 from pulumi import automation
 
+from stacks.engine_files import engine_home, state_backend
 from stacks.federation.arguments import FederationArgs
 from stacks.federation.program import declare
-from stacks.states import state_backend
 
 
 def main() -> None:
     """Run the operation; the last line of output is JSON."""
     operation, folder, targets = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
     args = FederationArgs.model_validate_json((folder / "arguments.json").read_text(encoding="utf-8"))
-    for name in ("state", "home", "work"):
+    for name in ("state", "work"):
         (folder / name).mkdir(exist_ok=True)
     stack = automation.create_or_select_stack(
         stack_name="test",
@@ -32,7 +32,7 @@ def main() -> None:
         program=lambda: declare(args),
         opts=automation.LocalWorkspaceOptions(
             work_dir=str(folder / "work"),
-            pulumi_home=str(folder / "home"),
+            pulumi_home=engine_home(folder / "home"),
             project_settings=automation.ProjectSettings(
                 name="federation",
                 runtime="python",

@@ -11,8 +11,8 @@ import pytest
 from pulumi import automation
 
 from api_server import missing, running
+from stacks.engine_files import state_backend
 from stacks.providers.serving import launcher
-from stacks.states import state_backend
 
 KUBECONFIG = "SMARTGOUV_TEST_KUBECONFIG"
 """Names the kubeconfig of a cluster to use instead of an API server of the tests' own."""

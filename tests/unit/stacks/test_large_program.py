@@ -53,9 +53,9 @@ def test_the_engine_hears_no_debugging(run: Callable[[Callable[[], Awaitable[Non
 
     async def program() -> None:
         SETTINGS.engine = engine
-        large_program.begin()
-        pulumi.log.debug("preparing")
-        pulumi.log.warn("mind the gap")
+        async with large_program.declaring():
+            pulumi.log.debug("preparing")
+            pulumi.log.warn("mind the gap")
 
     run(program)
 
@@ -79,9 +79,8 @@ def test_no_path_of_this_machine_is_told(run: Callable[[Callable[[], Awaitable[N
 
     async def program() -> None:
         SETTINGS.monitor = Monitor(SETTINGS.monitor)
-        large_program.begin()
-        pulumi.CustomResource("test:index:Thing", "thing", {"size": 1})
-        await large_program.end()
+        async with large_program.declaring():
+            pulumi.CustomResource("test:index:Thing", "thing", {"size": 1})
 
     run(program)
 
@@ -97,13 +96,30 @@ def test_registrations_have_begun_when_a_program_ends(
     begun: list[int] = []
 
     async def program() -> None:
-        large_program.begin()
-        for number in range(3):
-            pulumi.CustomResource("test:index:Thing", f"thing{number}", {"size": number})
-        begun.append(len(SETTINGS.rpc_manager.rpcs))
-        await large_program.end()
+        async with large_program.declaring():
+            for number in range(3):
+                pulumi.CustomResource("test:index:Thing", f"thing{number}", {"size": number})
+            begun.append(len(SETTINGS.rpc_manager.rpcs))
         begun.append(len(SETTINGS.rpc_manager.rpcs))
 
     run(program)
 
     assert begun == [0, 3]
+
+
+def test_no_output_is_kept(run: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
+    """Within it, for nobody reads them; a program that is run afterwards has its own."""
+    found: list[bool] = []
+
+    class Thing(pulumi.CustomResource):
+        def __init__(self, name: str) -> None:
+            super().__init__("test:index:Thing", name, {"size": 1})
+
+    async def program() -> None:
+        async with large_program.declaring():
+            found.append(hasattr(Thing("within"), "size"))
+        found.append(hasattr(Thing("afterwards"), "size"))
+
+    run(program)
+
+    assert found == [False, True]
