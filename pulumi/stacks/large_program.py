@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import ModuleType
 from typing import Any
 
 from pulumi import Inputs, Resource
-from pulumi.runtime import rpc
-from pulumi.runtime.proto import engine_pb2, resource_pb2
+from pulumi.runtime import resource, rpc
+from pulumi.runtime.proto import engine_pb2, source_pb2
 from pulumi.runtime.settings import SETTINGS
 
 ENGINE_ENVIRONMENT = {"GOGC": "25", "PULUMI_PARALLEL": "64"}
@@ -20,38 +21,21 @@ in the state, and would all wait for that server's limit of requests while the o
 """
 
 
-class _Passing:
-    """Passes every call on, but for those that a subclass takes."""
-
-    def __init__(self, wrapped: Any) -> None:
-        self._wrapped = wrapped
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._wrapped, name)
-
-
-class _WithoutDebugging(_Passing):
+class _WithoutDebugging:
     """The engine, without the half a dozen debugging messages that the SDK has for each resource.
 
     Each is a call that the whole program waits for, and the engine passes it on to nobody.
     """
 
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
     def Log(self, request: engine_pb2.LogRequest) -> Any:  # noqa: N802 - gRPC's name
         """Say something to the user, unless it is for debugging."""
-        return None if request.severity == engine_pb2.DEBUG else self._wrapped.Log(request)
-
-
-class _WithoutTraces(_Passing):
-    """The engine, which isn't told from which lines of the program a resource comes.
-
-    It would keep the whole stack of each in memory and in the state, with the paths of this machine.
-    """
-
-    def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:  # noqa: N802 - gRPC's name
-        """Declare a resource."""
-        request.ClearField("stackTrace")
-        request.ClearField("sourcePosition")
-        return self._wrapped.RegisterResource(request)
+        return None if request.severity == engine_pb2.DEBUG else self._engine.Log(request)
 
 
 @asynccontextmanager
@@ -61,8 +45,6 @@ async def declaring() -> AsyncIterator[None]:
     When it ends, every registration has begun. The SDK waits in turn for those. Of others it sees the outputs
     alone, several a resource, and would look at all of them again whenever one is known.
     """
-    SETTINGS.engine = _WithoutDebugging(SETTINGS.engine)
-    SETTINGS.monitor = _WithoutTraces(SETTINGS.monitor)
     with_outputs = rpc.transfer_properties
 
     # An output costs half a dozen futures and tasks, and a resource has one for each of its inputs.
@@ -73,9 +55,22 @@ async def declaring() -> AsyncIterator[None]:
     ) -> dict[str, rpc.Resolver]:
         return with_outputs(res, {}, custom)
 
-    rpc.transfer_properties = without_outputs
+    SETTINGS.engine = _WithoutDebugging(SETTINGS.engine)
+    with (
+        _replaced(rpc, "transfer_properties", without_outputs),
+        # The lines that a resource comes from: the engine would keep them in the state, with this machine's paths.
+        _replaced(resource, "_get_stack_trace", source_pb2.StackTrace),
+    ):
+        yield
+    await asyncio.sleep(0)
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+    """Have `value` under a name of a module."""
+    original = getattr(module, name)
+    setattr(module, name, value)
     try:
         yield
     finally:
-        rpc.transfer_properties = with_outputs
-    await asyncio.sleep(0)
+        setattr(module, name, original)
