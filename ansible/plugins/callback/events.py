@@ -103,7 +103,7 @@ class CallbackModule(CallbackBase):
         self._result(result, "ignored" if ignore_errors else "failed")
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        self._result(result, "unreachable")
+        self._result(result, "ignored" if result.task.ignore_unreachable else "unreachable")
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         self._result(result, "skipped")

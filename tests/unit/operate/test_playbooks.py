@@ -135,6 +135,15 @@ def test_an_unreachable_host_is_told_apart(play: Any) -> None:
     assert caught.value.next_step.startswith("scripts/lab up")
 
 
+def test_a_silent_host_that_a_task_allows_for_is_no_failure(play: Any) -> None:
+    """A role may ask whether a host answers, and go on."""
+    play(
+        "Ask",
+        "ansible.builtin.command: 'true'\n      ignore_unreachable: true\n      delegate_to: gone\n      vars:\n"
+        "        ansible_connection: ssh\n        ansible_host: 127.0.0.1\n        ansible_port: 1",
+    )
+
+
 def test_a_playbook_that_cannot_start_shows_why(play: Any) -> None:
     """No host was touched."""
     with pytest.raises(Failure) as caught:

@@ -51,6 +51,29 @@ def test_echo_is_answered(machine: Machine, addresses: dict[str, str]) -> None:
     assert machine("stranger").run(f"ping -c 1 -W 2 {addresses['node']}").rc == 0
 
 
+VRRP = """python3 - <<'END'
+import socket
+socket.socket(socket.AF_INET, socket.SOCK_RAW, 112).sendto(b'hello', ('{node}', 0))
+END"""
+
+
+@pytest.mark.on("node")
+def test_only_those_who_share_an_address_speak_vrrp(
+    machine: Machine, host: Host, addresses: dict[str, str]
+) -> None:
+    """Whoever else could take the address for itself by saying so."""
+
+    def counted() -> str:
+        table = host.check_output("nft list table inet smartgouv")
+        return next(line for line in table.splitlines() if 'comment "shared"' in line)
+
+    before = counted()
+    machine("stranger").check_output(VRRP.format(node=addresses["node"]))
+    assert counted() == before
+    machine("friend").check_output(VRRP.format(node=addresses["node"]))
+    assert counted() != before
+
+
 @pytest.mark.on("node")
 def test_host_itself_connects_freely(host: Host, addresses: dict[str, str]) -> None:
     """Answers to the host's own connections come back in, and loopback is open."""
