@@ -139,8 +139,9 @@ def test_a_silent_host_that_a_task_allows_for_is_no_failure(play: Any) -> None:
     """A role may ask whether a host answers, and go on."""
     play(
         "Ask",
-        "ansible.builtin.command: 'true'\n      ignore_unreachable: true\n      delegate_to: gone\n      vars:\n"
-        "        ansible_connection: ssh\n        ansible_host: 127.0.0.1\n        ansible_port: 1",
+        "ansible.builtin.command: 'true'\n      ignore_unreachable: true\n      delegate_to: gone\n"
+        "      vars:\n        ansible_connection: ssh\n        ansible_host: 127.0.0.1\n"
+        "        ansible_port: 1",
     )
 
 
