@@ -12,7 +12,7 @@ from estate.federation_rules import FEDERATION_RULES, known
 from estate.hardware import Server, Switch, SwitchTier
 from estate.host import KUBERNETES_ROLES, Host, Role
 from estate.model import Estate
-from estate.network import LISTENERS, Endpoint, Flow
+from estate.network import LISTENERS, SHARED, Endpoint, Flow
 from estate.problems import Finding, Location, repeated
 from estate.site import Environment
 from estate.trust import IssuingAuthority, RootAuthority
@@ -197,6 +197,71 @@ def roles_are_filled(estate: Estate) -> Iterator[Finding]:
                 ("hosts", index, "roles"),
                 f"'{host.name}' can't be central and security server: their packages conflict",
             )
+
+
+def shared_addresses_can_move(estate: Estate) -> Iterator[Finding]:
+    """A shared address has hosts of its network to move between, and is nobody's own."""
+    zones = {zone.name: zone for zone in estate.zones}
+    owned = {address: host.name for host in estate.hosts for address in host.addresses.values()}
+    owned |= {zone.gateway: f"the gateway of zone '{zone.name}'" for zone in estate.zones}
+    hosts = {host.name for host in estate.hosts}
+    for index, shared in enumerate(estate.shared_addresses):
+        at: Location = ("shared_addresses", index)
+        if shared.role not in SHARED:
+            yield Finding((*at, "role"), f"hosts with the role '{shared.role}' can't share an address")
+        if shared.name in hosts:
+            yield Finding((*at, "name"), f"'{shared.name}' is a host's name, not that of a shared address")
+        if (zone := zones.get(shared.zone)) is None:
+            yield Finding((*at, "zone"), f"'{shared.name}' is in zone '{shared.zone}', which doesn't exist")
+        elif shared.address not in zone.network:
+            yield Finding(
+                (*at, "address"),
+                f"shared address {shared.address} is outside zone '{zone.name}' ({zone.network})",
+            )
+        elif shared.address in (zone.network.network_address, zone.network.broadcast_address):
+            yield Finding((*at, "address"), f"shared address {shared.address} can't be a host's")
+        if shared.address in owned:
+            yield Finding(
+                (*at, "address"), f"shared address {shared.address} is {owned[shared.address]}'s own already"
+            )
+        holders = estate.hosts_with(shared.role)
+        if len(holders) < 2:
+            yield Finding(
+                (*at, "role"),
+                f"'{shared.name}' can't move: hosts with the role '{shared.role}': {len(holders)}",
+            )
+        for host in holders:
+            if host.zone != shared.zone:
+                yield Finding(
+                    (*at, "role"),
+                    f"'{host.name}' is in zone '{host.zone}' and can't hold an address of zone '{shared.zone}'",
+                )
+    for field, say in (
+        ("name", "two shared addresses are called '{}'"),
+        ("address", "shared address {} is used twice"),
+        ("role", "hosts with the role '{}' share two addresses"),
+    ):
+        yield from repeated(
+            (
+                (getattr(shared, field), ("shared_addresses", index, field))
+                for index, shared in enumerate(estate.shared_addresses)
+            ),
+            say.format,
+        )
+    yield from repeated(
+        (
+            ((shared.zone, shared.router_id), ("shared_addresses", index, "router_id"))
+            for index, shared in enumerate(estate.shared_addresses)
+        ),
+        lambda key: "router id {1} is used twice in zone '{0}'".format(*key),  # type: ignore[misc]
+    )
+    control_planes = estate.hosts_with(Role.KUBERNETES_CONTROL_PLANE)
+    sharing = {shared.role for shared in estate.shared_addresses}
+    if len(control_planes) > 1 and Role.KUBERNETES_CONTROL_PLANE not in sharing:
+        yield Finding(
+            ("hosts", estate.hosts.index(control_planes[1]), "roles"),
+            f"{len(control_planes)} control planes share no address at which clients reach the API",
+        )
 
 
 def quorums_are_odd(estate: Estate) -> Iterator[Finding]:
@@ -496,9 +561,6 @@ def platform_is_consistent(estate: Estate) -> Iterator[Finding]:
     for name in REQUIRED_IMAGES:
         if name not in estate.images:
             yield Finding(("images",), f"image '{name}' is missing")
-    addresses = {host.address for host in estate.hosts_with(Role.KUBERNETES_CONTROL_PLANE)}
-    if estate.kubernetes.api_address not in addresses and len(addresses) == 1:
-        yield Finding(("kubernetes", "api_address"), "with one control plane the API's address is that host's")
 
 
 REQUIRED_IMAGES = (
@@ -616,6 +678,7 @@ RULES: tuple[Rule, ...] = (
     networks_do_not_overlap,
     only_routers_have_legs,
     roles_are_filled,
+    shared_addresses_can_move,
     quorums_are_odd,
     quorums_survive_a_loss,
     racks_have_their_feeds,

@@ -11,7 +11,7 @@ from pydantic import Field
 from estate.federation import Federation
 from estate.hardware import DataCentre, Link, Server, Switch
 from estate.host import KUBERNETES_ROLES, Host, Role
-from estate.network import LISTENERS, Endpoint, Flow, Listener, Zone
+from estate.network import LISTENERS, SHARED, Endpoint, Flow, Listener, SharedAddress, Zone
 from estate.platform import (
     Image,
     Kubernetes,
@@ -25,7 +25,7 @@ from estate.platform import (
 from estate.secrets import Secret, secrets_of
 from estate.site import Deployment, Overlay, Site
 from estate.trust import Trust
-from estate.types import Model, Name
+from estate.types import Model, Name, Protocol
 
 
 class Rule(NamedTuple):
@@ -36,6 +36,17 @@ class Rule(NamedTuple):
     destination: IPv4Address
     protocol: str
     ports: tuple[int, ...]
+    """Empty for VRRP, which has none."""
+
+
+class Named(NamedTuple):
+    """An address with its names."""
+
+    address: IPv4Address
+    name: Name
+    """Its own name, without the domain."""
+    aliases: tuple[str, ...]
+    """Further names, fully qualified."""
 
 
 class Estate(Model):
@@ -50,6 +61,7 @@ class Estate(Model):
     zones: tuple[Zone, ...] = Field(min_length=1)
     flows: tuple[Flow, ...] = Field(min_length=1)
     hosts: tuple[Host, ...] = Field(min_length=1)
+    shared_addresses: tuple[SharedAddress, ...] = ()
     trust: Trust
     postgresql: Postgresql
     registry: Registry = Registry()
@@ -90,6 +102,17 @@ class Estate(Model):
     def kubernetes_nodes(self) -> tuple[Host, ...]:
         """Hosts of the cluster."""
         return self.hosts_with(*KUBERNETES_ROLES)
+
+    def shared_by(self, host: Host) -> tuple[SharedAddress, ...]:
+        """Addresses that `host` may hold."""
+        return tuple(shared for shared in self.shared_addresses if host.has(shared.role))
+
+    @property
+    def api_address(self) -> IPv4Address:
+        """Where clients reach the cluster's API: what its control planes share, or the only one's own."""
+        role = Role.KUBERNETES_CONTROL_PLANE
+        shared = (item.address for item in self.shared_addresses if item.role is role)
+        return next(shared, self.hosts_with(role)[0].address)
 
     @property
     def managed_servers(self) -> tuple[Host, ...]:
@@ -137,12 +160,16 @@ class Estate(Model):
         """The address of a sector system's records, as registered at its security server."""
         return f"https://{self.service_name(sector)}/{sector.collection}"
 
+    def _services_of(self, role: Role) -> tuple[str, ...]:
+        """Names of what is reached through the hosts of a role, whichever of them answers."""
+        if role is not Role.LOAD_BALANCER:
+            return ()
+        return (self.portal.host_name, self.status_name, *map(self.service_name, self.sectors))
+
     def aliases(self, host: Host) -> tuple[str, ...]:
-        """Further names of a host: the load balancer carries those of what is reached through it."""
-        names: list[str] = []
-        if host.has(Role.LOAD_BALANCER):
-            names.extend((self.portal.host_name, self.status_name))
-            names.extend(self.service_name(sector) for sector in self.sectors)
+        """Further names under which a host answers: for its certificate."""
+        names = [name for role in host.roles for name in self._services_of(role)]
+        names.extend(self.fqdn(shared.name) for shared in self.shared_by(host))
         for server in self.federation.security_servers:
             # Information systems and operators know the nodes by the name of all of them.
             if server.cluster is not None and host.name in server.nodes:
@@ -153,6 +180,17 @@ class Estate(Model):
         if host.name == self.federation.central_server and self.federation.address != self.fqdn(host):
             names.append(self.federation.address)
         return tuple(names)
+
+    def names(self) -> Iterator[Named]:
+        """Every address that has names. A name that hosts share is that of the address which they share."""
+        shared_names: set[str] = set()
+        for shared in self.shared_addresses:
+            services = self._services_of(shared.role)
+            shared_names.update((self.fqdn(shared.name), *services))
+            yield Named(shared.address, shared.name, services)
+        for host in self.hosts:
+            own = tuple(name for name in self.aliases(host) if name not in shared_names)
+            yield Named(host.address, host.name, own)
 
     def image_reference(self, name: str) -> str:
         """`host:port/namespace/name@digest`. ValueError while the digest isn't known."""
@@ -190,12 +228,19 @@ class Estate(Model):
                     yield host, endpoint, LISTENERS[endpoint]
 
     def rules(self) -> Iterator[Rule]:
-        """Every firewall rule of the site, one for each flow, host and endpoint."""
+        """Every firewall rule: for each flow, address and endpoint, and among hosts that share an address."""
         for flow in self.flows:
             sources = self.sources(flow)
-            for host, _, listener in self.destinations(flow):
-                for address in host.addresses.values():
+            for host, endpoint, listener in self.destinations(flow):
+                shared = (item.address for item in self.shared_by(host) if endpoint in SHARED[item.role])
+                for address in (*host.addresses.values(), *shared):
                     yield Rule(flow.name, sources, address, listener.protocol.value, listener.ports)
+        for item in self.shared_addresses:
+            hosts = self.hosts_with(item.role)
+            for host in hosts:
+                peers = tuple(sorted(IPv4Network(peer.address) for peer in hosts if peer is not host))
+                if peers:
+                    yield Rule(f"shared-{item.name}", peers, host.address, Protocol.VRRP.value, ())
 
     def with_overlay(self, overlay: Overlay) -> Estate:
         """The same site as deployed: in the overlay's network, with its images and replaced authorities."""

@@ -35,6 +35,10 @@ class Endpoint(StrEnum):
     POSTGRESQL = "postgresql"
     REGISTRY = "registry"
     KUBERNETES_API = "kubernetes_api"
+    CLUSTER_STORE_CLIENTS = "cluster_store_clients"
+    """etcd, asked by those who keep the cluster. The API server beside it asks on the loopback interface."""
+    CLUSTER_STORE_PEERS = "cluster_store_peers"
+    """etcd, where its members agree with one another."""
     KUBELET = "kubelet"
     PORTAL_NODE_PORT = "portal_node_port"
     SECTOR_NODE_PORTS = "sector_node_ports"
@@ -98,6 +102,7 @@ _KUBERNETES = frozenset({Role.KUBERNETES_CONTROL_PLANE, Role.KUBERNETES_WORKER})
 _XROAD = frozenset({Role.CENTRAL_SERVER, Role.SECURITY_SERVER})
 
 _AUTHORITY = frozenset({Role.CERTIFICATE_AUTHORITY})
+_CONTROL_PLANE = frozenset({Role.KUBERNETES_CONTROL_PLANE})
 _BALANCER = frozenset({Role.LOAD_BALANCER})
 _MONITORING = frozenset({Role.MONITORING})
 _SERVER = frozenset({Role.SECURITY_SERVER})
@@ -119,9 +124,12 @@ LISTENERS: dict[Endpoint, Listener] = {
     Endpoint.REGISTRY: Listener(ports=(5000,), roles=frozenset({Role.REGISTRY}), tls=Tls(port=5000)),
     Endpoint.KUBERNETES_API: Listener(
         ports=(6443,),
-        roles=frozenset({Role.KUBERNETES_CONTROL_PLANE}),
+        roles=_CONTROL_PLANE,
         tls=Tls(port=6443, shows=Shown.HOST_BY_NAME),
     ),
+    # These two show certificates of the cluster's own CA, and let in nobody who has none of it.
+    Endpoint.CLUSTER_STORE_CLIENTS: Listener(ports=(2379,), roles=_CONTROL_PLANE),
+    Endpoint.CLUSTER_STORE_PEERS: Listener(ports=(2380,), roles=_CONTROL_PLANE),
     # Shows a certificate that the kubelet made for itself.
     Endpoint.KUBELET: Listener(ports=(10250,), roles=_KUBERNETES),
     Endpoint.PORTAL_NODE_PORT: Listener(ports=(30080,), roles=frozenset({Role.KUBERNETES_WORKER})),
@@ -154,6 +162,26 @@ LISTENERS: dict[Endpoint, Listener] = {
     Endpoint.CLUSTERED_SERVERS: Listener(ports=(5500, 5577, 8080, 8443), roles=_BALANCER),
 }
 """The one home of every well-known port."""
+
+
+SHARED: dict[Role, tuple[Endpoint, ...]] = {
+    Role.KUBERNETES_CONTROL_PLANE: (Endpoint.KUBERNETES_API,),
+    Role.LOAD_BALANCER: (Endpoint.HTTP, Endpoint.HTTPS),
+}
+"""What clients reach at an address that the hosts of a role share, whichever of them holds it."""
+
+
+class SharedAddress(Model):
+    """An address that several hosts have, one at a time: VRRP moves it when its holder fails (RFC 9568)."""
+
+    name: Name
+    """Its own name in the site's domain. Not a host's."""
+    zone: Name
+    address: IPv4Address
+    role: Role
+    """Every host with this role may hold it."""
+    router_id: int = Field(ge=1, le=255)
+    """VRRP's virtual router identifier, of no other shared address in the zone."""
 
 
 class Source(Model):

@@ -12,7 +12,6 @@ from estate.types import (
     Digest,
     DomainName,
     Gibibytes,
-    IPv4Address,
     IPv4Network,
     Minutes,
     Model,
@@ -43,8 +42,6 @@ class Kubernetes(Model):
 
     name: Name
     version: Version
-    api_address: IPv4Address
-    """Where clients reach the API: a control plane's address, or a virtual one above several."""
     pod_network: IPv4Network
     service_network: IPv4Network
     network_plugin: NetworkPlugin

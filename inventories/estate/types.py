@@ -72,10 +72,12 @@ class Text(Model):
 
 
 class Protocol(StrEnum):
-    """Transport of an endpoint."""
+    """What an endpoint or a flow is carried by."""
 
     TCP = "tcp"
     UDP = "udp"
+    VRRP = "vrrp"
+    """IP protocol 112 (RFC 9568). It has no ports."""
 
 
 __all__ = [

@@ -131,7 +131,7 @@ def test_projected_variables_are_specified(site: str) -> None:
         }
     )
     for host in estate.hosts:
-        for role in roles_of(host):
+        for role in roles_of(estate, host):
             variables = import_module(f"estate.project.ansible.{role}").variables(estate, host)
             specified = options(role)
             required = {name for name, option in specified.items() if option.get("required")}

@@ -459,7 +459,115 @@ def database_of_two_servers(data: dict[str, Any], draw: st.DataObject) -> str:
     return f"'{first['host']}' would share db.example:5432 with another server"
 
 
+def _shared(data: dict[str, Any], draw: st.DataObject) -> dict[str, Any]:
+    found: dict[str, Any] = draw.draw(st.sampled_from(data["shared_addresses"]))
+    return found
+
+
+def shared_by_one(data: dict[str, Any], draw: st.DataObject) -> str:
+    shared = _shared(data, draw)
+    holders = [host for host in data["hosts"] if shared["role"] in host["roles"]]
+    for host in holders[1:]:
+        host["roles"] = ()
+    return f"'{shared['name']}' can't move: hosts with the role '{shared['role']}': 1"
+
+
+def shared_across_networks(data: dict[str, Any], draw: st.DataObject) -> str:
+    shared = _shared(data, draw)
+    holder = draw.draw(st.sampled_from([host for host in data["hosts"] if shared["role"] in host["roles"]]))
+    holder["zone"] = draw.draw(st.sampled_from(["exchange", "trust", "data"]))
+    return (
+        f"'{holder['name']}' is in zone '{holder['zone']}' and can't hold an address of zone '{shared['zone']}'"
+    )
+
+
+def shared_outside_its_network(data: dict[str, Any], draw: st.DataObject) -> str:
+    shared = _shared(data, draw)
+    shared["address"] = IPv4Address("192.168.77.7")
+    return f"shared address 192.168.77.7 is outside zone '{shared['zone']}'"
+
+
+def shared_in_no_zone(data: dict[str, Any], draw: st.DataObject) -> str:
+    shared = _shared(data, draw)
+    shared["zone"] = "nowhere"
+    return f"'{shared['name']}' is in zone 'nowhere', which doesn't exist"
+
+
+def shared_with_its_owner(data: dict[str, Any], draw: st.DataObject) -> str:
+    shared = _shared(data, draw)
+    owner = draw.draw(st.sampled_from([h for h in data["hosts"] if h["zone"] == shared["zone"]]))
+    shared["address"] = owner["address"]
+    return f"shared address {owner['address']} is {owner['name']}'s own already"
+
+
+def shared_with_the_gateway(data: dict[str, Any], draw: st.DataObject) -> str:
+    shared = _shared(data, draw)
+    zone = next(zone for zone in data["zones"] if zone["name"] == shared["zone"])
+    shared["address"] = zone["gateway"]
+    return f"shared address {zone['gateway']} is the gateway of zone '{zone['name']}'"
+
+
+def shared_with_the_whole_network(data: dict[str, Any], draw: st.DataObject) -> str:
+    shared = _shared(data, draw)
+    zone = next(zone for zone in data["zones"] if zone["name"] == shared["zone"])
+    shared["address"] = draw.draw(st.sampled_from([zone["network"][0], zone["network"][-1]]))
+    return f"shared address {shared['address']} can't be a host's"
+
+
+def router_id_twice(data: dict[str, Any], draw: st.DataObject) -> str:
+    shared = _shared(data, draw)
+    other = {**shared, "name": "another", "address": shared["address"] + 50}
+    data["shared_addresses"] = (*data["shared_addresses"], other)
+    return f"router id {shared['router_id']} is used twice in zone '{shared['zone']}'"
+
+
+def shared_twice(data: dict[str, Any], draw: st.DataObject) -> str:
+    shared = _shared(data, draw)
+    field, said = draw.draw(
+        st.sampled_from(
+            [
+                ("name", "two shared addresses are called '{}'"),
+                ("address", "shared address {} is used twice"),
+                ("role", "hosts with the role '{}' share two addresses"),
+            ]
+        )
+    )
+    other = {"name": "another", "address": shared["address"] + 50, "role": "monitoring", "router_id": 99}
+    same = {**shared, **other, field: shared[field]}
+    data["shared_addresses"] = (*data["shared_addresses"], same)
+    return said.format(shared[field])
+
+
+def shared_by_hosts_that_cannot(data: dict[str, Any], draw: st.DataObject) -> str:
+    shared = _shared(data, draw)
+    shared["role"] = draw.draw(st.sampled_from(["postgresql", "kubernetes_worker", "security_server"]))
+    return f"hosts with the role '{shared['role']}' can't share an address"
+
+
+def shared_under_a_hosts_name(data: dict[str, Any], draw: st.DataObject) -> str:
+    shared = _shared(data, draw)
+    shared["name"] = draw.draw(st.sampled_from(data["hosts"]))["name"]
+    return f"'{shared['name']}' is a host's name"
+
+
+def control_planes_that_share_nothing(data: dict[str, Any], _: st.DataObject) -> str:
+    data["shared_addresses"] = ()
+    return "3 control planes share no address at which clients reach the API"
+
+
 ANYWHERE: tuple[Break, ...] = (
+    shared_by_one,
+    shared_across_networks,
+    shared_outside_its_network,
+    shared_in_no_zone,
+    shared_with_its_owner,
+    shared_with_the_gateway,
+    shared_with_the_whole_network,
+    router_id_twice,
+    shared_twice,
+    shared_by_hosts_that_cannot,
+    shared_under_a_hosts_name,
+    control_planes_that_share_nothing,
     more_approvals_than_approvers,
     approver_twice,
     setting_that_does_not_exist,

@@ -43,5 +43,5 @@ def _inside(hosts: Path, work: Callable[[], Result]) -> Result:
 
 
 def _lines(estate: Estate) -> str:
-    names = {str(host.address): " ".join((estate.fqdn(host), *estate.aliases(host))) for host in estate.hosts}
-    return "".join(f"\n{address} {name}" for address, name in names.items()) + "\n"
+    lines = (" ".join((str(each.address), estate.fqdn(each.name), *each.aliases)) for each in estate.names())
+    return "".join(f"\n{line}" for line in lines) + "\n"

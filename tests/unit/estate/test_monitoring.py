@@ -42,11 +42,12 @@ def test_monitoring_may_reach_what_it_looks_at(estate: Estate) -> None:
     """A probe that the firewall drops would be an alert for ever."""
     watcher = estate.hosts_with(Role.MONITORING)[0]
     rules = [rule for rule in estate.rules() if any(watcher.address in net for net in rule.sources)]
+    addresses = {named.name: named.address for named in estate.names()}
     closed = [
         (job, name, port)
         for job, name, port in instances(estate)
         if name != watcher.name
-        and not any(rule.destination == estate.host(name).address and port in rule.ports for rule in rules)
+        and not any(rule.destination == addresses[name] and port in rule.ports for rule in rules)
     ]
 
     assert closed == []

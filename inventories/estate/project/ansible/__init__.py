@@ -31,19 +31,25 @@ BY_ROLE: dict[Role, tuple[str, ...]] = {
 """Ansible roles that a role of the estate brings."""
 
 
-def roles_of(host: Host) -> tuple[str, ...]:
+SHARING = "virtual_address"
+"""The Ansible role, and the group, of hosts that share an address."""
+
+
+def roles_of(estate: Estate, host: Host) -> tuple[str, ...]:
     """The Ansible roles that configure a host, in no particular order."""
     own = (name for role in host.roles for name in BY_ROLE[role])
-    return tuple(dict.fromkeys((*EVERYWHERE, *own)))
+    sharing = (SHARING,) if estate.shared_by(host) else ()
+    return tuple(dict.fromkeys((*EVERYWHERE, *own, *sharing)))
 
 
 def inventory(estate: Estate) -> dict[str, Any]:
     """The inventory in the shape of `ansible-inventory --list`.
 
     Groups: one for each role (`role_<name>`, and `kubernetes` for all nodes), one for each zone
-    (`zone_<name>`). Host variables: how to connect, and what each role's module projects.
+    (`zone_<name>`), and `virtual_address` for hosts that share one. Host variables: how to connect, and
+    what each role's module projects.
     """
-    groups: dict[str, list[str]] = {"kubernetes": []}
+    groups: dict[str, list[str]] = {"kubernetes": [], SHARING: []}
     for role in Role:
         groups[f"role_{role}"] = []
     for zone in estate.zones:
@@ -55,6 +61,8 @@ def inventory(estate: Estate) -> dict[str, Any]:
             groups[f"role_{role}"].append(host.name)
         if not KUBERNETES_ROLES.isdisjoint(host.roles):
             groups["kubernetes"].append(host.name)
+        if estate.shared_by(host):
+            groups[SHARING].append(host.name)
         variables[host.name] = {**_connection(estate, host), **role_variables(estate, host)}
     return {
         **{name: {"hosts": hosts} for name, hosts in groups.items()},
@@ -65,7 +73,7 @@ def inventory(estate: Estate) -> dict[str, Any]:
 def role_variables(estate: Estate, host: Host) -> dict[str, Any]:
     """Variables of every role of a host."""
     found: dict[str, Any] = {}
-    for role in roles_of(host):
+    for role in roles_of(estate, host):
         module = import_module(f"estate.project.ansible.{role}")
         found.update(module.variables(estate, host))
     return found

@@ -23,10 +23,10 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         "base_automation_account": estate.deployment.account,
         "base_hosts": [
             {
-                "address": str(other.address),
-                "names": [estate.fqdn(other), other.name, *estate.aliases(other)],
+                "address": str(named.address),
+                "names": [estate.fqdn(named.name), named.name, *named.aliases],
             }
-            for other in estate.hosts
+            for named in estate.names()
         ],
         "base_time_zone": estate.site.time_zone,
         "base_time_sources": _time_sources(estate, host),

@@ -47,7 +47,9 @@ def _input_rules(estate: Estate, host: Host) -> list[dict[str, Any]]:
 
 
 def _input_rule(flow: str, sources: Iterable[IPv4Network], protocol: str, ports: set[int]) -> dict[str, Any]:
-    return {"name": flow, "sources": _texts(sources), "protocol": protocol, "ports": sorted(ports)}
+    """A rule without ports for what has none."""
+    rule = {"name": flow, "sources": _texts(sources), "protocol": protocol}
+    return rule | {"ports": sorted(ports)} if ports else rule
 
 
 def _with_pods(estate: Estate, host: Host, sources: tuple[IPv4Network, ...]) -> tuple[IPv4Network, ...]:

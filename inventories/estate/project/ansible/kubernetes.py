@@ -30,9 +30,9 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         "kubernetes_node": _node(host),
         "kubernetes_cluster": {
             "name": cluster.name,
-            "api_address": str(cluster.api_address),
-            "api_names": sorted({str(cluster.api_address), *(estate.fqdn(node) for node in control_planes)}),
-            "control_plane": control_planes[0].name,
+            "api_address": str(estate.api_address),
+            "api_names": sorted({str(estate.api_address), *(estate.fqdn(node) for node in control_planes)}),
+            "control_planes": [node.name for node in control_planes],
             "pod_network": str(cluster.pod_network),
             "service_network": str(cluster.service_network),
             "nodes": [_node(node) for node in estate.kubernetes_nodes],
@@ -50,15 +50,14 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
         "kubernetes_node_is_container": cluster.nodes_are_containers,
         "kubernetes_dns": {
             "records": [
-                {"address": str(other.address), "names": [estate.fqdn(other), *estate.aliases(other)]}
-                for other in estate.hosts
+                {"address": str(named.address), "names": [estate.fqdn(named.name), *named.aliases]}
+                for named in estate.names()
             ],
             "upstreams": [],
         },
         "kubernetes_site_certificate": {
             "certificate": "/etc/smartgouv/tls/host.crt",
             "key": "/etc/smartgouv/tls/host.key",
-            "names": [estate.fqdn(host)],
         },
         "kubernetes_authority_organization": estate.trust.organization,
         "kubernetes_authority_country": estate.trust.country,

@@ -6,7 +6,7 @@ from typing import Any
 
 from estate.host import Host
 from estate.model import Estate
-from estate.network import LISTENERS, Endpoint, Shown
+from estate.network import LISTENERS, SHARED, Endpoint, Shown
 from estate.project.ansible.load_balancer import HEALTH_PATH
 from estate.trust import TRUST_SERVICES, label
 
@@ -88,7 +88,7 @@ def _probe(job: str, module: str, instances: list[dict[str, str]]) -> dict[str, 
 
 
 def _showing_certificates(estate: Estate) -> list[dict[str, str]]:
-    """Every TLS endpoint that can be asked from here, by its host's name.
+    """TLS endpoints that can be asked from here, by the name of a host or of an address that hosts share.
 
     Not PostgreSQL, for the prober doesn't speak its protocol; and not the transport of messages, where whoever
     has no member's certificate is turned away. Files and the record of certificates tell of theirs.
@@ -100,6 +100,11 @@ def _showing_certificates(estate: Estate) -> list[dict[str, str]]:
             continue
         if endpoint not in PROBED_OTHERWISE:
             found += _offered(estate, f"{{host}}:{tls.port}", endpoint)
+            found += [
+                {"address": f"{estate.fqdn(shared.name)}:{tls.port}", "host": shared.name, "zone": shared.zone}
+                for shared in estate.shared_addresses
+                if endpoint in SHARED[shared.role]
+            ]
     return found
 
 

@@ -45,6 +45,17 @@ def _text(estate: Estate, pictures: list[str]) -> str:
     for host in estate.hosts:
         roles = ", ".join(role.value for role in host.roles)
         lines.append(f"| {host.name} | {host.zone} | {host.address} | {roles} | {host.server or ''} |")
+    if estate.shared_addresses:
+        lines += [
+            "",
+            "## Shared addresses",
+            "",
+            "| name | zone | address | held by one of |",
+            "|---|---|---|---|",
+        ]
+    for shared in estate.shared_addresses:
+        holders = ", ".join(host.name for host in estate.hosts_with(shared.role))
+        lines.append(f"| {shared.name} | {shared.zone} | {shared.address} | {holders} |")
     lines += ["", "## Access rights", "", "| client | provider | services | ground |", "|---|---|---|---|"]
     for right in estate.federation.access_rights:
         lines.append(f"| {right.client} | {right.provider} | {_granted(right)} | {right.reason} |")

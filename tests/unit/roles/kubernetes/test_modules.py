@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ registry.test/a:1                application/vnd.oci.image.manifest.v1+json {DIG
 
 
 def module(name: str) -> ModuleType:
+    # As Ansible finds it for the role's modules.
+    sys.modules["ansible.module_utils.cluster_store"] = loaded("roles/kubernetes/module_utils/cluster_store.py")
     return loaded(f"roles/kubernetes/library/{name}.py")
 
 
@@ -68,7 +71,7 @@ class FakeModule:
     def run_command(
         self,
         command: list[str],
-        check_rc: bool,  # noqa: ARG002
+        check_rc: bool = False,  # noqa: ARG002
         data: str | None = None,
     ) -> tuple[int, str, str]:
         self.commands.append(" ".join(command[:2]))
@@ -104,9 +107,45 @@ def kubeadm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         ("PROCESSES", "proc"),
         ("FINISHED", "initialised"),
         ("FACTS", "bootstrap.fact"),
+        ("ETCD_DATA", "etcd/member"),
     ):
         monkeypatch.setattr(found, name, tmp_path / path)
+    monkeypatch.setattr(found, "waited", lambda trouble, _: trouble())
     return found
+
+
+class FakeStore:
+    """etcd with the members that a test says, all of them well unless named otherwise."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+        self.ill: set[str] = set()
+        self.lost = False
+
+    def members(self) -> list[Any]:
+        if self.lost:
+            raise OSError("etcdserver: no leader")
+        member = sys.modules["ansible.module_utils.cluster_store"].Member
+        return [
+            member(name, "" if name in self.ill else name, (f"https://{name}.test:2380",), (), False)
+            for name in self.names
+        ]
+
+    def remove(self, member: Any) -> None:
+        self.names.remove(member.identity)
+
+    def is_well(self, member: Any) -> bool:
+        return member.identity not in self.ill
+
+    def trouble(self) -> str:
+        return "etcd is ill" if self.lost or self.ill & set(self.names) else ""
+
+
+def at(kubeadm: Any, ansible: FakeModule, *members: str) -> Any:
+    """The node that the module runs on, in a cluster with these members of etcd."""
+    node = kubeadm.Node(ansible)
+    node.store = FakeStore(*members)
+    return node
 
 
 @pytest.fixture
@@ -132,7 +171,7 @@ def test_next_certificate_of_the_same_key_is_the_same_cluster(
 ) -> None:
     """The worker takes it over and keeps its own certificate."""
     write(kubelet_conf="  certificate-authority-data: b2xk\n  user: kept\n", pki__ca_crt="key-1 first\n")
-    ansible = FakeModule({}, authority="key-1 second\n", configuration="join.yml")
+    ansible = FakeModule({}, authority="key-1 second\n", authorities={})
     with pytest.raises(Ended) as answer:
         kubeadm.join(ansible, kubeadm.Node(ansible))
     assert answer.value.args[0] == {"changed": True, "member": True}
@@ -151,7 +190,7 @@ def test_worker_killed_while_it_follows_goes_on(
 ) -> None:
     """Until the kubelet was restarted the worker counts as not having followed."""
     write(kubelet_conf="certificate-authority-data: b2xk\n", pki__ca_crt="key-1 first\n")
-    ansible = FakeModule({}, authority="key-1 second\n", configuration="join.yml")
+    ansible = FakeModule({}, authority="key-1 second\n", authorities={})
 
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -208,7 +247,7 @@ def test_changed_configuration_reaches_a_running_control_plane(
     ansible = FakeModule({}, configuration=str(tmp_path / "init.yml"), deadline_seconds=1, authorities={})
     ansible.answers["kubectl"] = json.dumps({"data": {"kubeconfig": ""}})
     with pytest.raises(Ended) as answer:
-        kubeadm.initialise(ansible, kubeadm.Node(ansible))
+        kubeadm.initialise(ansible, at(kubeadm, ansible, "control1"))
     assert answer.value.args[0]["changed"] is changed
     assert bool(reached) is changed
     assert (tmp_path / "initialised").read_text() == kubeadm.digest_of(tmp_path / "init.yml")
@@ -229,7 +268,16 @@ def control_plane(
     (tmp_path / "kept/ca.key").write_text("secret 1")
     (tmp_path / "initialised").write_text("the digest of an earlier state")
     files = {"ca.key": str(tmp_path / "kept/ca.key"), "ca.crt": str(tmp_path / "kept/ca.crt")}
-    ansible = FakeModule({}, configuration=str(tmp_path / "init.yml"), deadline_seconds=1, authorities=files)
+    ansible = FakeModule(
+        {},
+        configuration=str(tmp_path / "init.yml"),
+        invitation="join.yml",
+        deadline_seconds=1,
+        authorities=files,
+        name="control2",
+        address="control2.test",
+        control_plane=True,
+    )
     ansible.answers["kubectl"] = json.dumps({"data": {"kubeconfig": old}})
     return ansible
 
@@ -257,7 +305,7 @@ def test_next_certificate_of_an_authority_is_taken_over(
     ended: list[int] = []
     monkeypatch.setattr(kubeadm, "end", ended.append)
     with pytest.raises(Ended) as answer:
-        kubeadm.initialise(control_plane, kubeadm.Node(control_plane))
+        kubeadm.initialise(control_plane, at(kubeadm, control_plane, "control1"))
     assert answer.value.args[0] == {"changed": True, "member": True}
     assert ended == [12, 11]
     assert (tmp_path / "pki/ca.crt").read_text() == "key-1 second\n"
@@ -269,7 +317,7 @@ def test_next_certificate_of_an_authority_is_taken_over(
     assert f"certificate-authority-data: {encoded}" in json.loads(control_plane.told[-1])["data"]["kubeconfig"]
     control_plane.commands.clear()
     with pytest.raises(Ended) as again:
-        kubeadm.initialise(control_plane, kubeadm.Node(control_plane))
+        kubeadm.initialise(control_plane, at(kubeadm, control_plane, "control1"))
     assert (again.value.args[0]["changed"], control_plane.commands) == (False, [])
 
 
@@ -287,9 +335,9 @@ def test_control_plane_killed_on_the_way_goes_on(
     with monkeypatch.context() as broken:
         broken.setattr(kubeadm.Node, step, killed)
         with pytest.raises(KeyboardInterrupt):
-            kubeadm.initialise(control_plane, kubeadm.Node(control_plane))
+            kubeadm.initialise(control_plane, at(kubeadm, control_plane, "control1"))
     with pytest.raises(Ended) as answer:
-        kubeadm.initialise(control_plane, kubeadm.Node(control_plane))
+        kubeadm.initialise(control_plane, at(kubeadm, control_plane, "control1"))
     assert answer.value.args[0]["changed"]
     assert "systemctl restart" in control_plane.commands
     assert ended
@@ -327,7 +375,7 @@ def test_cluster_with_other_authorities_is_refused(
     key = tmp_path / "pki/ca.key"
     key.unlink() if present is None else key.write_text(present)
     with pytest.raises(Failed, match=r"pki/ca\.key.*make it anew \(scripts/lab down and scripts/lab up"):
-        kubeadm.initialise(control_plane, kubeadm.Node(control_plane))
+        kubeadm.initialise(control_plane, at(kubeadm, control_plane, "control1"))
     assert control_plane.commands == []
     assert (tmp_path / "pki/ca.crt").read_text() == "key-1 first\n"
 
@@ -341,8 +389,198 @@ def test_authorities_are_there_before_the_cluster(
     (tmp_path / "pki/ca.key").write_text("of an attempt that made its own")
     monkeypatch.setattr(kubeadm.Node, "initialise", lambda *_: 1.0)
     with pytest.raises(Ended):
-        kubeadm.initialise(control_plane, kubeadm.Node(control_plane))
+        kubeadm.initialise(control_plane, at(kubeadm, control_plane, "control1"))
     assert control_plane.commands == ["kubeadm reset"]
     assert (tmp_path / "pki/ca.key").read_text() == "secret 1"
     assert (tmp_path / "pki/ca.key").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "pki/ca.crt").stat().st_mode & 0o777 == 0o644
+
+
+def ended(state: Callable[..., None], ansible: FakeModule, node: Any) -> dict[str, Any]:
+    """The module's answer."""
+    with pytest.raises(Ended) as answer:
+        state(ansible, node)
+    found: dict[str, Any] = answer.value.args[0]
+    return found
+
+
+@pytest.fixture
+def guest(
+    kubeadm: Any, control_plane: FakeModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> FakeModule:
+    """A machine that is to be the second control plane and has the authorities' certificates alone."""
+    for path in (
+        "initialised",
+        "admin.conf",
+        "kubelet.conf",
+        "scheduler.conf",
+        "pki/ca.crt",
+        "pki/ca.key",
+        "kept/ca.key",
+    ):
+        (tmp_path / path).unlink()
+
+    def joined(_: Any, configuration: str) -> None:
+        control_plane.commands.append(f"join {configuration}")
+        (tmp_path / "etcd/member").mkdir(parents=True)
+        for path in ("admin.conf", "kubelet.conf"):
+            (tmp_path / path).write_text("    server: https://192.0.2.9:6443\n")
+        (tmp_path / "pki/ca.key").write_text("secret 1")
+        (tmp_path / "pki/ca.crt").write_text("key-1 first\n")
+
+    monkeypatch.setattr(kubeadm.Node, "join", joined)
+    return control_plane
+
+
+def test_further_control_plane_keeps_the_keys_that_it_was_given(
+    kubeadm: Any, guest: FakeModule, tmp_path: Path
+) -> None:
+    """For root alone, and then a second run has nothing to do."""
+    node = at(kubeadm, guest, "control1", "control2")
+    assert ended(kubeadm.join, guest, node) == {"changed": True, "member": True}
+    assert "join join.yml" in guest.commands
+    assert (tmp_path / "kept/ca.key").read_text() == "secret 1"
+    assert (tmp_path / "kept/ca.key").stat().st_mode & 0o777 == 0o600
+    guest.commands.clear()
+    assert ended(kubeadm.join, guest, node) == {"changed": False, "member": True}
+    assert guest.commands == []
+
+
+def test_certificates_are_there_before_a_control_plane_joins(
+    kubeadm: Any, guest: FakeModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its controller manager would wait for what pods are given; the keys come with the join."""
+
+    def killed(*_: object) -> None:
+        assert (tmp_path / "pki/ca.crt").exists()
+        assert not (tmp_path / "pki/ca.key").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kubeadm.Node, "join", killed)
+    with pytest.raises(KeyboardInterrupt):
+        kubeadm.join(guest, at(kubeadm, guest, "control1"))
+
+
+def test_join_that_was_killed_late_is_finished(kubeadm: Any, guest: FakeModule, tmp_path: Path) -> None:
+    """Marked as a control plane by kubeadm, which does that last: nothing is undone."""
+    node = at(kubeadm, guest, "control1", "control2")
+    node.join("join.yml")
+    guest.answers["kubectl"] = "node/control1\nnode/control2\n"
+    guest.commands.clear()
+    assert ended(kubeadm.settle, guest, node) == {"changed": True, "control_plane": True}
+    assert "kubeadm reset" not in guest.commands
+    assert (tmp_path / "kept/ca.key").exists()
+    guest.answers["kubectl"] = json.dumps({"data": {"kubeconfig": ""}})
+    assert ended(kubeadm.join, guest, node)["changed"], "it follows the present configuration"
+
+
+def test_join_that_was_killed_early_is_undone(kubeadm: Any, guest: FakeModule, tmp_path: Path) -> None:
+    node = at(kubeadm, guest, "control1", "control2")
+    node.join("join.yml")
+    guest.answers["kubectl"] = "node/control1\n"
+    assert ended(kubeadm.settle, guest, node) == {"changed": True, "control_plane": False}
+    assert "kubeadm reset" in guest.commands
+    assert not (tmp_path / "etcd/member").exists()
+
+
+def test_nothing_is_undone_while_the_cluster_cannot_be_asked(
+    kubeadm: Any, guest: FakeModule, tmp_path: Path
+) -> None:
+    """The node may be a member that the cluster needs."""
+    node = at(kubeadm, guest, "control1", "control2")
+    node.join("join.yml")
+    guest.codes["kubectl"] = 1
+    with pytest.raises(
+        Failed, match=r"can't be asked whether the join was finished\. Next: start the control planes"
+    ):
+        kubeadm.settle(guest, node)
+    assert "kubeadm reset" not in guest.commands
+    assert (tmp_path / "etcd/member").exists()
+
+
+def test_former_machine_is_forgotten(kubeadm: Any, control_plane: FakeModule) -> None:
+    """Its member of etcd and its Node; others stay."""
+    control_plane.answers["kubectl"] = "node/control2\n"
+    node = at(kubeadm, control_plane, "control1", "control2", "control3")
+    node.store.ill = {"control2"}
+    found = ended(kubeadm.forget, control_plane, node)
+    assert (found["changed"], len(found["forgotten"])) == (True, 2)
+    assert node.store.names == ["control1", "control3"]
+
+
+def test_stranger_in_the_place_of_a_living_member_is_refused(kubeadm: Any, control_plane: FakeModule) -> None:
+    node = at(kubeadm, control_plane, "control1", "control2", "control3")
+    with pytest.raises(
+        Failed, match=r"member control2 is well: another machine has its name or address\. Next: stop"
+    ):
+        kubeadm.forget(control_plane, node)
+    assert node.store.names == ["control1", "control2", "control3"]
+
+
+def test_nobody_joins_while_another_member_is_down(kubeadm: Any, control_plane: FakeModule) -> None:
+    """With one more that is down, etcd would have no majority."""
+    node = at(kubeadm, control_plane, "control1", "control3")
+    node.store.ill = {"control3"}
+    with pytest.raises(Failed, match=r"etcd could lose its majority\. Next: start what is down"):
+        kubeadm.forget(control_plane, node)
+
+
+def test_nobody_is_forgotten_without_a_majority(kubeadm: Any, control_plane: FakeModule) -> None:
+    node = at(kubeadm, control_plane, "control1", "control2")
+    node.store.lost = True
+    with pytest.raises(Failed, match=r"no majority: etcdserver: no leader\. Next: start the control planes"):
+        kubeadm.forget(control_plane, node)
+
+
+def test_change_waits_for_members_that_are_down(
+    kubeadm: Any, control_plane: FakeModule, tmp_path: Path
+) -> None:
+    """Restarting this node's member could take the majority."""
+    process(tmp_path, 11, "etcd", time.time() - 3600)
+    node = at(kubeadm, control_plane, "control1", "control3")
+    node.store.ill = {"control3"}
+    with pytest.raises(Failed, match="etcd is ill"):
+        kubeadm.join(control_plane, node)
+    assert (tmp_path / "pki/ca.crt").read_text() == "key-1 first\n"
+
+
+def test_cluster_cannot_be_reached_at_another_address(
+    kubeadm: Any, control_plane: FakeModule, tmp_path: Path
+) -> None:
+    """As when a second control plane is declared for a cluster that was made with one."""
+    (tmp_path / "init.yml").write_text("kind: ClusterConfiguration\ncontrolPlaneEndpoint: 192.0.2.10:6443\n")
+    with pytest.raises(
+        Failed, match=r"reached at 192\.0\.2\.1:6443, and the site's data say 192\.0\.2\.10:6443"
+    ):
+        kubeadm.initialise(control_plane, at(kubeadm, control_plane, "control1"))
+    assert control_plane.commands == []
+
+
+def test_invitation_has_a_key_for_control_planes_alone(kubeadm: Any, control_plane: FakeModule) -> None:
+    printed = "kubeadm join 192.0.2.1:6443 --token a.b --discovery-token-ca-cert-hash sha256:c\n"
+    control_plane.answers["kubeadm"] = printed + "d" * 64 + "\n"
+    control_plane.params["lifetime_minutes"] = 15
+    node = at(kubeadm, control_plane, "control1")
+    made = ended(kubeadm.invite, control_plane, node)["invitation"]
+    assert made == {"token": "a.b", "authority_hash": "sha256:c", "certificate_key": "d" * 64}
+    control_plane.params["control_plane"] = False
+    made = ended(kubeadm.invite, control_plane, node)["invitation"]
+    assert made["certificate_key"] == ""
+
+
+def test_examination_tells_what_a_machine_holds(
+    kubeadm: Any, control_plane: FakeModule, tmp_path: Path
+) -> None:
+    control_plane.params["authority"] = ""
+    found = ended(kubeadm.examine, control_plane, kubeadm.Node(control_plane))
+    assert (found["control_plane"], found["holds"], found["ready"], found["keys"]) == (True, True, True, True)
+    for path in ("initialised", "kept/ca.key"):
+        (tmp_path / path).unlink()
+    (tmp_path / "etcd/member").mkdir(parents=True)
+    found = ended(kubeadm.examine, control_plane, kubeadm.Node(control_plane))
+    assert (found["control_plane"], found["holds"], found["ready"], found["keys"]) == (
+        False,
+        True,
+        False,
+        False,
+    )

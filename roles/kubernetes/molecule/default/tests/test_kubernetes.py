@@ -1,8 +1,12 @@
-"""The cluster answers, both nodes are ready, and pods reach one another across them."""
+"""The cluster answers, its nodes are ready, pods reach one another, and no control plane is needed alone."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,6 +24,7 @@ print('.'.join(str(byte) for byte in answer[-4:]) if struct.unpack('>H', answer[
 END"""
 
 
+CONTROL_PLANES = ("control1", "control2", "control3")
 PKI = "/etc/kubernetes/pki"
 STATE = "/var/lib/smartgouv-kubernetes"
 AUTHORITIES = {"kubernetes": "ca", "kubernetes-etcd": "etcd/ca", "kubernetes-front-proxy": "front-proxy-ca"}
@@ -47,14 +52,14 @@ def read(host: Any, what: str) -> Any:
 
 
 @pytest.mark.on("control1")
-def test_both_nodes_are_ready(host: Any) -> None:
+def test_every_node_is_ready(host: Any) -> None:
     ready = {
         node["metadata"]["name"]: condition["status"]
         for node in read(host, "nodes")
         for condition in node["status"]["conditions"]
         if condition["type"] == "Ready"
     }
-    assert ready == {"control1": "True", "worker1": "True"}
+    assert ready == dict.fromkeys((*CONTROL_PLANES, "worker1"), "True")
 
 
 @pytest.mark.on("control1")
@@ -110,8 +115,8 @@ def test_node_forwards_what_pods_send(host: Any) -> None:
     assert host.sysctl("net.ipv4.ip_forward") == 1
 
 
-@pytest.mark.on("worker1")
-def test_no_token_stays_on_a_worker(host: Any) -> None:
+@pytest.mark.on("worker1", "control2", "control3")
+def test_no_token_stays_on_a_node(host: Any) -> None:
     assert not host.file("/etc/kubernetes/join.yml").exists
     assert not host.file("/etc/kubernetes/bootstrap-kubelet.conf").exists
 
@@ -138,7 +143,7 @@ def root(host: Any) -> str:
     return "/run/root.crt"
 
 
-@pytest.mark.on("control1")
+@pytest.mark.on(*CONTROL_PLANES)
 @pytest.mark.parametrize(
     ("authority", "leaf"), [(authority, leaf) for authority, leaves in LEAVES.items() for leaf in leaves]
 )
@@ -163,7 +168,7 @@ def test_kubelets_certificate_chains_to_the_root(host: Any, machine: Any) -> Non
     host.check_output("openssl verify -CAfile /run/bundle.crt /var/lib/kubelet/pki/kubelet-client-current.pem")
 
 
-@pytest.mark.on("control1")
+@pytest.mark.on(*CONTROL_PLANES)
 @pytest.mark.parametrize(("name", "place"), AUTHORITIES.items())
 def test_authorities_keys_are_roots_alone(host: Any, name: str, place: str) -> None:
     """kubeadm's folder and the one that its reset leaves alone hold the same key."""
@@ -275,8 +280,127 @@ def test_those_who_join_are_shown_the_present_certificate(host: Any) -> None:
     assert f"certificate-authority-data: {encoded}\n" in shown
 
 
-@pytest.mark.on("control1")
+@pytest.mark.on(*CONTROL_PLANES)
 @pytest.mark.parametrize("program", ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"])
 def test_control_plane_runs_with_the_present_certificates(host: Any, program: str) -> None:
     started = host.check_output(f'date -d "$(ps -o lstart= -p $(pgrep -o -f ^{program}))" +%s')
     assert int(started) >= int(host.check_output(f"stat -c %Y {PKI}/ca.crt"))
+
+
+ETCD = (
+    f"{KUBECTL} --namespace kube-system exec {{pod}} -- etcdctl --endpoints https://127.0.0.1:2379 "
+    f"--cacert {PKI}/etcd/ca.crt --cert {PKI}/etcd/server.crt --key {PKI}/etcd/server.key --write-out json "
+)
+READY = f"curl -sS --max-time 2 --cacert {PKI}/ca.crt https://{{api}}:6443/readyz"
+
+
+@pytest.fixture
+def api(addresses: dict[str, str]) -> str:
+    """Where clients reach the API."""
+    return f"{addresses['control1'].rpartition('.')[0]}.200"
+
+
+@pytest.fixture
+def holder(machine: Any, api: str) -> str:
+    """The control plane at which clients reach the API now."""
+    (found,) = (
+        name for name in CONTROL_PLANES if f"{api}/32" in machine(name).check_output("ip -oneline address show")
+    )
+    return found
+
+
+@pytest.mark.on("control1", "control2", "control3")
+def test_every_control_plane_has_a_member_of_etcd_that_is_well(host: Any) -> None:
+    """The one that was made anew too, and nothing is left of its former machine."""
+    pod = f"etcd-{host.check_output('hostname')}"
+    members = json.loads(host.check_output(ETCD.format(pod=pod) + "member list"))["members"]
+    assert sorted(member["name"] for member in members) == list(CONTROL_PLANES)
+    assert not any(member.get("isLearner") for member in members)
+    health = json.loads(host.check_output(ETCD.format(pod=pod) + "endpoint health --cluster 2>/dev/null"))
+    assert [endpoint["health"] for endpoint in health] == [True, True, True]
+
+
+@pytest.mark.on("control1")
+def test_control_planes_are_marked_and_run_no_work_of_others(host: Any) -> None:
+    nodes = read(host, "nodes --selector node-role.kubernetes.io/control-plane")
+    assert sorted(node["metadata"]["name"] for node in nodes) == list(CONTROL_PLANES)
+    assert all(node["spec"]["taints"][0]["effect"] == "NoSchedule" for node in nodes)
+
+
+@pytest.mark.on("control2", "control3")
+def test_further_control_planes_run_what_the_first_does(host: Any, machine: Any) -> None:
+    """But for their own addresses and names."""
+    own = host.check_output("hostname")
+
+    def arguments(machine: Any, name: str, address: str) -> str:
+        text = machine.file("/etc/kubernetes/manifests/kube-apiserver.yaml").content_string
+        return str(text.replace(address, "ADDRESS").replace(name, "NAME"))
+
+    first = machine("control1")
+    assert arguments(host, own, address_of(host)) == arguments(first, "control1", address_of(first))
+
+
+def address_of(host: Any) -> str:
+    """The node's own address: the first one of its interface."""
+    return str(host.check_output("ip -4 -oneline address show dev eth0 | awk '{print $4; exit}'")).partition(
+        "/"
+    )[0]
+
+
+@pytest.mark.on("control1")
+def test_nodes_reach_the_api_where_it_moves_to(host: Any, machine: Any, api: str) -> None:
+    """A worker by the shared address; a control plane's kubelet by its own API server."""
+    server = "sed -n 's/ *server: //p' /etc/kubernetes/kubelet.conf"
+    assert machine("worker1").check_output(server) == f"https://{api}:6443"
+    assert host.check_output(server) == f"https://{address_of(host)}:6443"
+    assert host.check_output("sed -n 's/ *server: //p' /etc/kubernetes/admin.conf") == f"https://{api}:6443"
+
+
+@contextmanager
+def paused(host: Any) -> Iterator[None]:
+    """A machine that answers nothing any more, and comes back."""
+    subprocess.run(["podman", "pause", host.backend.name], check=True, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        subprocess.run(["podman", "unpause", host.backend.name], check=True, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def without_api(host: Any) -> Iterator[None]:
+    """A control plane whose API server ended and isn't started again."""
+    host.check_output("systemctl stop kubelet && pkill -KILL kube-apiserver")
+    try:
+        yield
+    finally:
+        host.check_output("systemctl start kubelet")
+
+
+def seconds_until_ready(host: Any, api: str) -> float:
+    """How long clients wait for the API from now on."""
+    begun = time.monotonic()
+    while host.run(READY.format(api=api)).stdout != "ok":
+        assert time.monotonic() - begun < 30
+        time.sleep(0.2)
+    return time.monotonic() - begun
+
+
+@pytest.mark.on("worker1")
+@pytest.mark.parametrize("loss", [paused, without_api])
+def test_api_stays_reachable_when_a_control_plane_is_lost(
+    host: Any, machine: Any, api: str, holder: str, loss: Any, record_property: Any
+) -> None:
+    """Also for writing: two of three members of etcd are a majority."""
+    other = machine(next(name for name in CONTROL_PLANES if name != holder))
+    with loss(machine(holder)):
+        time.sleep(1)
+        lost = seconds_until_ready(host, api) + 1
+        record_property("seconds", lost)
+        print(f"API lost for {lost:.1f} s")
+        other.check_output(f"{KUBECTL} create configmap while-lost-{loss.__name__.replace('_', '-')}")
+    own = READY.format(api="127.0.0.1").replace(f"--cacert {PKI}/ca.crt", "--insecure")
+    deadline = time.monotonic() + 120
+    while machine(holder).run(own).stdout != "ok":
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    assert lost < 10
