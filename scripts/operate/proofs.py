@@ -106,9 +106,9 @@ def trust_services(run: Run) -> str:
 
 
 def cluster(run: Run) -> str:
-    """The API server is ready and so is every node; its authorities are the root's; the load balancer is up."""
+    """Every API server is ready, clients reach one, and every node is; the authorities are the root's."""
     estate = run.estate
-    control = estate.hosts_with(Role.KUBERNETES_CONTROL_PLANE)[0]
+    controls = estate.hosts_with(Role.KUBERNETES_CONTROL_PLANE)
     kubectl = "sudo -n kubectl --kubeconfig /etc/kubernetes/admin.conf"
     nodes = len(estate.kubernetes_nodes)
     ready = (
@@ -125,16 +125,25 @@ def cluster(run: Run) -> str:
             ("front-proxy-ca", "front-proxy-client"),
         )
     )
-    probes = [
-        Probe(control.name, ready, f"has {nodes} nodes that are ready"),
-        Probe(control.name, chains, "has a cluster whose certificates chain to the root"),
+    # Where clients reach the API, by the administrator's access.
+    probes = [Probe(controls[0].name, ready, f"has {nodes} nodes that are ready")]
+    for control in controls:
+        own = f"https://{control.address}:{_port(Endpoint.KUBERNETES_API)}/readyz"
+        probes += [
+            Probe(control.name, chains, "has a cluster whose certificates chain to the root"),
+            Probe(control.name, f"curl -sS --fail --max-time 20 --cacert {pki}/ca.crt {own}", "serves the API"),
+        ]
+    probes += [
+        Probe(host.name, "systemctl is-active keepalived.service", "takes part in sharing an address")
+        for host in estate.hosts
+        if estate.shared_by(host)
     ]
     probes += [
         Probe(host.name, "systemctl is-active haproxy.service", "runs the load balancer")
         for host in estate.hosts_with(Role.LOAD_BALANCER)
     ]
     ask(run.workspace, probes, run.report)
-    return f"API ready, {nodes} nodes ready, certificates chain to the root"
+    return f"{len(controls)} API servers and {nodes} nodes ready, certificates chain to the root"
 
 
 def exchange(run: Run) -> str:
