@@ -190,6 +190,7 @@ def test_stranger_learns_nothing(store: Any, pki: Path, members: tuple[Etcd, Etc
     (other / "apiserver-etcd-client.key").write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
-    with pytest.raises(OSError, match="alert"):
+    # What the client sees of a refusal depends on who closes first.
+    with pytest.raises(OSError, match=r"alert|reset|EOF|pipe"):
         type(store)(other).members()
     assert members[0].name in {member.name for member in store.members()}
