@@ -35,12 +35,17 @@ def _scenario() -> dict[str, Any]:
     return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["all"])
 
 
+def _container(name: str) -> str:
+    """The container that stands for a host."""
+    role = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]).name.replace("_", "-")
+    return f"{role}-{os.environ.get('SMARTGOUV_MOLECULE_RUN', 'local')}-{name}"
+
+
 def _uri(name: str) -> str:
     """How testinfra calls a host: over SSH, as Ansible does, or in its container where the role closes SSH."""
     if _scenario().get("vars", {}).get("ansible_connection") != "containers.podman.podman":
         return f"ssh://{name}?ssh_config={_kept('ssh_config')}"
-    role = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]).name.replace("_", "-")
-    return f"podman://{role}-{os.environ.get('SMARTGOUV_MOLECULE_RUN', 'local')}-{name}"
+    return f"podman://{_container(name)}"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -84,6 +89,12 @@ def machine() -> Callable[[str], Host]:
         return testinfra.get_host(_uri(name))
 
     return named
+
+
+@pytest.fixture(scope="session")
+def container() -> Callable[[str], str]:
+    """The container that stands for a host, by the host's name: for what isn't done on the host but to it."""
+    return _container
 
 
 @pytest.fixture

@@ -357,17 +357,17 @@ def test_nodes_reach_the_api_where_it_moves_to(host: Any, machine: Any, api: str
 
 
 @contextmanager
-def paused(host: Any) -> Iterator[None]:
+def paused(_: Any, container: str) -> Iterator[None]:
     """A machine that answers nothing any more, and comes back."""
-    subprocess.run(["podman", "pause", host.backend.name], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["podman", "pause", container], check=True, stdout=subprocess.DEVNULL)
     try:
         yield
     finally:
-        subprocess.run(["podman", "unpause", host.backend.name], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["podman", "unpause", container], check=True, stdout=subprocess.DEVNULL)
 
 
 @contextmanager
-def without_api(host: Any) -> Iterator[None]:
+def without_api(host: Any, _: str) -> Iterator[None]:
     """A control plane whose API server ended and isn't started again."""
     host.check_output("systemctl stop kubelet && pkill -KILL kube-apiserver")
     try:
@@ -388,11 +388,11 @@ def seconds_until_ready(host: Any, api: str) -> float:
 @pytest.mark.on("worker1")
 @pytest.mark.parametrize("loss", [paused, without_api])
 def test_api_stays_reachable_when_a_control_plane_is_lost(
-    host: Any, machine: Any, api: str, holder: str, loss: Any, record_property: Any
+    host: Any, machine: Any, container: Any, api: str, holder: str, loss: Any, record_property: Any
 ) -> None:
     """Also for writing: two of three members of etcd are a majority."""
     other = machine(next(name for name in CONTROL_PLANES if name != holder))
-    with loss(machine(holder)):
+    with loss(machine(holder), container(holder)):
         time.sleep(1)
         lost = seconds_until_ready(host, api) + 1
         record_property("seconds", lost)
