@@ -58,7 +58,7 @@ async def declaring() -> AsyncIterator[None]:
     SETTINGS.engine = _WithoutDebugging(SETTINGS.engine)
     with (
         _replaced(rpc, "transfer_properties", without_outputs),
-        # The lines that a resource comes from: the engine would keep them in the state, with this machine's paths.
+        # Where a resource is declared: the engine would keep it in the state, with this machine's paths.
         _replaced(resource, "_get_stack_trace", source_pb2.StackTrace),
     ):
         yield
