@@ -130,14 +130,25 @@ def watching(questions: Sequence[Question]) -> Iterator[Tally]:
 
 
 def handshake(address: str, port: int, name: str, context: ssl.SSLContext) -> Callable[[], None]:
-    """Opens a TLS connection that must show a certificate for `name`."""
+    """Opens a TLS connection that must show a certificate for `name`.
 
-    def ask() -> None:
+    One that ends before it is open is made once more, as HTTP clients do (RFC 9112, 9.3.1): a process that
+    hands over to its successor can end one that it has accepted, and nothing was asked on it yet. What is
+    refused, or shows another certificate, isn't.
+    """
+
+    def connect() -> None:
         with (
             socket.create_connection((address, port), _TIMEOUT_SECONDS) as plain,
             context.wrap_socket(plain, server_hostname=name),
         ):
             pass
+
+    def ask() -> None:
+        try:
+            connect()
+        except (ssl.SSLEOFError, ConnectionResetError):
+            connect()
 
     return ask
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socket import create_server
 
 import pytest
+from cryptography import x509
 
-from operate.watching import Question, Tally, watching
+from federation_rig.authority import LocalAuthority
+from operate.watching import Question, Tally, handshake, trusting, watching
 
 
 def asked_until(count: int, **kinds: Callable[[], None]) -> Tally:
@@ -98,3 +104,47 @@ def test_questions_do_not_pile_up() -> None:
 
     assert most[0] <= 2
     assert tally.lost == 0
+
+
+@contextmanager
+def server(folder: Path, name: str, ended: int) -> Iterator[int]:
+    """A TLS server that ends its first connections as soon as it has them. Its port."""
+    LocalAuthority(folder).issue_tls(folder, "server", [x509.DNSName(name)])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.crt", folder / "server.key")
+    with create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for number in range(2):
+                connection, _ = listening.accept()
+                with connection:
+                    if number >= ended:
+                        try:
+                            context.wrap_socket(connection, server_side=True).close()
+                        except OSError:
+                            return
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize(("ended", "fails"), [(0, False), (1, False), (2, True)])
+def test_a_connection_that_ends_before_it_is_open_is_made_once_more(
+    tmp_path: Path, ended: int, fails: bool
+) -> None:
+    """And not a third time: then nobody listens."""
+    with server(tmp_path, "here.test", ended) as port:
+        ask = handshake("127.0.0.1", port, "here.test", trusting(tmp_path / "ca.crt"))
+        if fails:
+            with pytest.raises(OSError, match=r"EOF|reset"):
+                ask()
+        else:
+            ask()
+
+
+def test_another_certificate_is_a_failure_at_once(tmp_path: Path) -> None:
+    with server(tmp_path, "elsewhere.test", 0) as port:
+        ask = handshake("127.0.0.1", port, "here.test", trusting(tmp_path / "ca.crt"))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            ask()
