@@ -84,7 +84,7 @@ def with_a_cluster() -> Estate:
                 "zone": "exchange",
                 "address": "10.16.50.48",
                 "roles": ("security_server", "security_server_cluster"),
-                "server": "srv-ss-health",
+                "server": "srv-ss-payroll",
             },
         ),
         roles={"ss-health": ("security_server_cluster",)},

@@ -8,9 +8,10 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 
 from estate import exchange_checks
+from estate.failure_domains import failure_domains_are_survived
 from estate.federation_rules import FEDERATION_RULES, known
 from estate.hardware import Server, Switch, SwitchTier
-from estate.host import KUBERNETES_ROLES, Host, Role
+from estate.host import KUBERNETES_ROLES, Role
 from estate.model import Estate
 from estate.network import LISTENERS, SHARED, Endpoint, Flow
 from estate.problems import Finding, Location, repeated
@@ -273,30 +274,6 @@ def quorums_are_odd(estate: Estate) -> Iterator[Finding]:
             ("hosts", index, "roles"),
             f"{len(members)} control planes make an even etcd quorum; use an odd number",
         )
-
-
-def quorums_survive_a_loss(estate: Estate) -> Iterator[Finding]:
-    """No rack and no power feed carries a majority of a quorum's members."""
-    servers = {server.name: server for server in estate.servers}
-    for role in (Role.KUBERNETES_CONTROL_PLANE, Role.POSTGRESQL):
-        members = [host for host in estate.hosts_with(role) if host.server in servers]
-        if len(members) < 3:
-            continue
-        racks: dict[str, list[Host]] = defaultdict(list)
-        feeds: dict[str, list[Host]] = defaultdict(list)
-        for host in members:
-            server = servers[host.server or ""]
-            racks[server.rack].append(host)
-            if len(set(server.power_feeds)) == 1:
-                feeds[server.power_feeds[0]].append(host)
-        for kind, groups in (("rack", racks), ("power feed", feeds)):
-            for name, group in groups.items():
-                if len(group) * 2 >= len(members) or (kind == "rack" and len(group) > 1):
-                    first, second = group[0].name, group[-1].name
-                    yield Finding(
-                        ("hosts", estate.hosts.index(group[-1]), "server"),
-                        f"'{first}' and '{second}' of quorum '{role}' share {kind} '{name}'",
-                    )
 
 
 def racks_have_their_feeds(estate: Estate) -> Iterator[Finding]:
@@ -680,7 +657,7 @@ RULES: tuple[Rule, ...] = (
     roles_are_filled,
     shared_addresses_can_move,
     quorums_are_odd,
-    quorums_survive_a_loss,
+    failure_domains_are_survived,
     racks_have_their_feeds,
     devices_stand_in_racks,
     feeds_carry_their_load,

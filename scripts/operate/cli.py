@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from estate import EstateError
+from estate.failure_domains import losses
 from operate import applying, command_line, federation_commands, generated
 from operate.backups import commands as backup_commands
 from operate.command_line import AllowPrune, Json, Lab, Site, require_raised
@@ -79,6 +80,41 @@ def validate(site: Site, as_json: Json = False) -> None:
         text = f"{len(estate.hosts)} hosts in {len(estate.zones)} zones, no problem"
         report.done(site, duration, text)
         report.document({"site": site, "result": "ok", "seconds": round(duration, 3), "problems": []})
+
+
+@application.command()
+def domains(site: Site, as_json: Json = False) -> None:
+    """Say what goes down with each rack, power feed, switch and data centre. Touches nothing."""
+    report = Report(as_json=as_json)
+    with command_line.reported(report):
+        found = losses(load_estate(site))
+        for loss in found:
+            report.line(f"{loss.domain.kind} {loss.domain.name}: {len(loss.domain.hosts)} hosts")
+            for service in loss.reduced:
+                left = len(service.without(loss.domain))
+                report.line(f"  goes on  {service.name}: {left} of {len(service.hosts)} hosts")
+            for service in loss.stopped:
+                left = len(service.without(loss.domain))
+                report.line(
+                    f"  stops    {service.name}: {left} of {len(service.hosts)}, needs {service.needed}"
+                )
+        if not found:
+            report.line(f"{site} says of no hardware where it stands, so nothing is known to fail together")
+        report.document(
+            {
+                "site": site,
+                "domains": [
+                    {
+                        "kind": loss.domain.kind.value,
+                        "name": loss.domain.name,
+                        "hosts": [host.name for host in loss.domain.hosts],
+                        "reduced": [service.name for service in loss.reduced],
+                        "stopped": [service.name for service in loss.stopped],
+                    }
+                    for loss in found
+                ],
+            }
+        )
 
 
 @application.command()

@@ -627,24 +627,57 @@ ANYWHERE: tuple[Break, ...] = (
 )
 
 
+def _machines(data: dict[str, Any], role: str) -> list[dict[str, Any]]:
+    """Servers of the hosts with a role."""
+    servers = {server["name"]: server for server in data["servers"]}
+    return [servers[host["server"]] for host in data["hosts"] if role in host["roles"]]
+
+
 def quorum_in_one_rack(data: dict[str, Any], draw: st.DataObject) -> str:
-    role = draw.draw(st.sampled_from(["kubernetes_control_plane", "postgresql"]))
-    servers = [h["server"] for h in data["hosts"] if role in h["roles"]]
-    first, second = draw.draw(st.permutations(servers))[:2]
-    machines = {s["name"]: s for s in data["servers"]}
+    role, name = draw.draw(st.sampled_from([("kubernetes_control_plane", "etcd"), ("postgresql", "databases")]))
+    first, second = draw.draw(st.permutations(_machines(data, role)))[:2]
     for key in ("rack", "power_feeds"):
-        machines[second][key] = machines[first][key]
-    machines[second]["unit"] = 30
-    return f"of quorum '{role}' share rack '{machines[first]['rack']}'"
+        second[key] = first[key]
+    second["unit"] = 30
+    return f"rack '{first['rack']}' takes 2 of 3 hosts of service '{name}' with it"
+
+
+def copies_on_one_feed(data: dict[str, Any], draw: st.DataObject) -> str:
+    role, name = draw.draw(
+        st.sampled_from([("load_balancer", "load balancing"), ("time_stamping", "time stamps")])
+    )
+    machines = _machines(data, role)
+    for machine in machines:
+        machine["rack"], machine["power_feeds"] = machines[0]["rack"], machines[0]["power_feeds"][:1]
+    return f"power feed '{machines[0]['power_feeds'][0]}' takes 2 of 2 hosts of service '{name}' with it"
+
+
+def copies_behind_one_switch(data: dict[str, Any], draw: st.DataObject) -> str:
+    role, name = draw.draw(
+        st.sampled_from([("status_responder", "status of certificates"), ("registry", "images")])
+    )
+    names = {machine["name"] for machine in _machines(data, role)}
+    switch = draw.draw(st.sampled_from([s["name"] for s in data["switches"] if s["tier"] == "leaf"]))
+    for link in data["links"]:
+        if link["a"]["device"] in names:
+            link["b"]["device"] = switch
+    return f"switch '{switch}' takes 2 of 2 hosts of service '{name}' with it"
+
+
+def quorum_in_one_data_centre(data: dict[str, Any], draw: st.DataObject) -> str:
+    role, name = draw.draw(st.sampled_from([("kubernetes_control_plane", "etcd"), ("postgresql", "databases")]))
+    centre = draw.draw(st.sampled_from([c for c in data["data_centres"] if len(c["racks"]) > 1]))
+    for machine, rack in zip(_machines(data, role)[:2], centre["racks"][:2], strict=True):
+        machine["rack"], machine["power_feeds"] = rack["name"], rack["power_feeds"]
+    return f"data centre '{centre['name']}' takes 2 of 3 hosts of service '{name}' with it"
 
 
 def quorum_on_one_feed(data: dict[str, Any], draw: st.DataObject) -> str:
-    role = draw.draw(st.sampled_from(["kubernetes_control_plane", "postgresql"]))
-    servers = [h["server"] for h in data["hosts"] if role in h["roles"]]
-    pairs = [s for s in data["servers"] if s["name"] in servers and "dc-a-feed-a" in s["power_feeds"]]
-    for server in pairs:
-        server["power_feeds"] = ("dc-a-feed-a",)
-    return f"of quorum '{role}' share power feed 'dc-a-feed-a'"
+    role, name = draw.draw(st.sampled_from([("kubernetes_control_plane", "etcd"), ("postgresql", "databases")]))
+    feed = draw.draw(st.sampled_from(["dc-a-feed-a", "dc-b-feed-b"]))
+    for machine in draw.draw(st.permutations(_machines(data, role)))[:2]:
+        machine["power_feeds"] = (feed,)
+    return f"power feed '{feed}' takes 2 of 3 hosts of service '{name}' with it"
 
 
 def unit_taken(data: dict[str, Any], draw: st.DataObject) -> str:
@@ -739,6 +772,9 @@ IN_PRODUCTION: tuple[Break, ...] = (
     database_of_two_servers,
     key_in_software,
     quorum_in_one_rack,
+    copies_on_one_feed,
+    copies_behind_one_switch,
+    quorum_in_one_data_centre,
     quorum_on_one_feed,
     unit_taken,
     above_the_rack,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from estate.failure_domains import losses
 from estate.federation import AccessRight
 from estate.model import Estate
 from estate.project.page.federation import federation
@@ -56,10 +57,37 @@ def _text(estate: Estate, pictures: list[str]) -> str:
     for shared in estate.shared_addresses:
         holders = ", ".join(host.name for host in estate.hosts_with(shared.role))
         lines.append(f"| {shared.name} | {shared.zone} | {shared.address} | {holders} |")
+    lines += _failure_domains(estate)
     lines += ["", "## Access rights", "", "| client | provider | services | ground |", "|---|---|---|---|"]
     for right in estate.federation.access_rights:
         lines.append(f"| {right.client} | {right.provider} | {_granted(right)} | {right.reason} |")
     return "\n".join(lines) + "\n"
+
+
+def _failure_domains(estate: Estate) -> list[str]:
+    """What each piece of the hardware takes with it, for sites that say what hardware they have."""
+    found = [loss for loss in losses(estate) if loss.domain.hosts]
+    if not found:
+        return []
+    lines = [
+        "",
+        "## Failure domains",
+        "",
+        "What goes down with each, what goes on with fewer hosts, and what has none left.",
+        "Pieces whose loss takes no host down aren't listed.",
+        "",
+        "| lost | hosts | goes on with fewer | stops |",
+        "|---|---|---|---|",
+    ]
+    for loss in found:
+        reduced = ", ".join(
+            f"{item.name} ({len(item.without(loss.domain))} of {len(item.hosts)})" for item in loss.reduced
+        )
+        stopped = ", ".join(item.name for item in loss.stopped)
+        lines.append(
+            f"| {loss.domain.kind} {loss.domain.name} | {len(loss.domain.hosts)} | {reduced} | {stopped} |"
+        )
+    return lines
 
 
 def _granted(right: AccessRight) -> str:
