@@ -50,8 +50,8 @@ class Layer:
 
     name: str
     purpose: str
-    commands: Callable[[bool], Sequence[Sequence[str]]]
-    """Several run side by side. They are asked with whether drills are wanted."""
+    commands: Callable[[], Sequence[Sequence[str]]]
+    """Several run side by side."""
     nodes: bool = False
     """Whether it starts containers: left out by --fast."""
 
@@ -60,7 +60,7 @@ def _python(*words: str) -> list[str]:
     return [sys.executable, "-m", *words]
 
 
-def _static(_: bool) -> list[list[str]]:
+def _static() -> list[list[str]]:
     return [
         _python("ruff", "check", "."),
         _python("ruff", "format", "--check", "."),
@@ -80,60 +80,60 @@ def _pytest(*words: str) -> list[str]:
     return _python("pytest", "-q", "--durations=15", "--durations-min=10", *words)
 
 
-def _marked(marks: str, drills: bool) -> tuple[str, str]:
-    """Choose tests by their marks, and of those without drills the ones that are none."""
-    return ("-m", marks if drills else f"({marks}) and not drill")
-
-
-def _side_by_side(processes: int, marks: str, drills: bool) -> list[list[str]]:
-    """All tests of these marks. What belongs together, and what begins: see tests/conftest.py."""
+def _side_by_side(processes: int, *chosen: str) -> list[list[str]]:
+    """The tests that pytest's words choose. What belongs together, and what begins: see tests/conftest.py."""
     spread = ("-n", str(processes), "--dist", "loadscope", "--no-loadscope-reorder")
-    return [_pytest("tests", *spread, *_marked(marks, drills))]
+    return [_pytest("tests", *spread, *chosen)]
 
 
-LAYERS = (
-    Layer("static", "style, types, lint, generated files", _static),
-    Layer(
-        "toolchain",
-        "binaries, packages and images are built",
-        lambda _: [_python("operate.toolchain", "all")],
-        nodes=True,
-    ),
-    Layer(
-        "python",
-        "units, properties, contracts",
-        partial(_side_by_side, WORKERS, "not lab and not node and not engine and not long"),
-    ),
-    Layer(
-        "engine",
-        "programs and providers on the tool chain's engines, and what takes minutes",
-        # Half of their time they wait for clocks of servers.
-        partial(_side_by_side, WORKERS + 1, "(engine or long) and not lab and not node"),
-        nodes=True,
-    ),
-    Layer(
-        "roles",
-        "each role: check, converge, idempotence, verify",
-        lambda _: [_python("operate.role_tests", "--jobs", str(WORKERS))],
-        nodes=True,
-    ),
-    Layer(
-        "integration",
-        "a lab is raised, proved, repeated, interrupted and removed",
-        lambda drills: [_pytest("tests/integration", *_marked("lab or node", drills), "--capture=no")],
-        nodes=True,
-    ),
-)
-"""Every layer, in the order in which later ones stand on earlier ones."""
+def every_layer(*, drills: bool) -> tuple[Layer, ...]:
+    """Every layer, in the order in which later ones stand on earlier ones; with drills, or without them."""
+
+    def marked(marks: str) -> tuple[str, str]:
+        return ("-m", marks if drills else f"({marks}) and not drill")
+
+    return (
+        Layer("static", "style, types, lint, generated files", _static),
+        Layer(
+            "toolchain",
+            "binaries, packages and images are built",
+            lambda: [_python("operate.toolchain", "all")],
+            nodes=True,
+        ),
+        Layer(
+            "python",
+            "units, properties, contracts",
+            lambda: _side_by_side(WORKERS, *marked("not lab and not node and not engine and not long")),
+        ),
+        Layer(
+            "engine",
+            "programs and providers on the tool chain's engines, and what takes minutes",
+            # Half of their time they wait for clocks of servers.
+            lambda: _side_by_side(WORKERS + 1, *marked("(engine or long) and not lab and not node")),
+            nodes=True,
+        ),
+        Layer(
+            "roles",
+            "each role: check, converge, idempotence, verify",
+            lambda: [_python("operate.role_tests", "--jobs", str(WORKERS))],
+            nodes=True,
+        ),
+        Layer(
+            "integration",
+            "a lab is raised, proved, repeated, interrupted and removed",
+            lambda: [_pytest("tests/integration", *marked("lab or node"), "--capture=no")],
+            nodes=True,
+        ),
+    )
 
 
-def run(layers: Sequence[Layer], report: Report, *, drills: bool = False) -> Tally:
+def run(layers: Sequence[Layer], report: Report) -> Tally:
     """Run `layers` in order and count; a failing layer doesn't keep later ones from running."""
     tally = Tally()
     for layer in layers:
         report.line(f"── {layer.name}: {layer.purpose}")
         started = time.monotonic()
-        commands = layer.commands(drills)
+        commands = layer.commands()
         with ThreadPoolExecutor(WORKERS) as pool:
             ending = partial(_ended, shown=_shown if len(commands) == 1 else _shown_afterwards)
             ended = list(pool.map(ending, commands))
@@ -193,23 +193,23 @@ def main(
     started = time.monotonic()
     if role:
         layers: Sequence[Layer] = [
-            Layer("roles", role, lambda _: [_python("operate.role_tests", role)], nodes=True)
+            Layer("roles", role, lambda: [_python("operate.role_tests", role)], nodes=True)
         ]
     elif stage:
         layers = [
             Layer(
                 "integration",
                 stage,
-                lambda _: [_pytest("tests/integration", "-k", stage, "--capture=no")],
+                lambda: [_pytest("tests/integration", "-k", stage, "--capture=no")],
                 nodes=True,
             )
         ]
     else:
-        layers = [layer for layer in LAYERS if not (fast and layer.nodes)]
+        layers = [layer for layer in every_layer(drills=drills) if not (fast and layer.nodes)]
     try:
         if any(layer.nodes for layer in layers):
             _prepare(report)
-        tally = run(layers, report, drills=drills)
+        tally = run(layers, report)
     except Failure as failure:
         report.failure(failure)
         raise typer.Exit(failure.code) from None

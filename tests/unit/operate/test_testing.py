@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from _pytest.mark.expression import Expression
 
-from operate.testing import LAYERS
+from operate.testing import every_layer
 
 KINDS = ("lab", "node", "engine", "long")
 
@@ -15,13 +15,12 @@ KINDS = ("lab", "node", "engine", "long")
 def taking(marks: set[str], *, drills: bool) -> list[str]:
     """The layers that take a test of these marks."""
     found = []
-    for layer in LAYERS:
-        for command in layer.commands(drills):
-            if "pytest" not in command:
-                continue
-            expression = Expression.compile(command[len(command) - 1 - command[::-1].index("-m") + 1])
-            if expression.evaluate(lambda name, **_: name in marks):
-                found.append(layer.name)
+    for layer in every_layer(drills=drills):
+        for command in layer.commands():
+            if "pytest" in command:
+                *_, chosen = (after for word, after in pairwise(command) if word == "-m")
+                if Expression.compile(chosen).evaluate(lambda name, **_: name in marks):
+                    found.append(layer.name)
     return found
 
 
