@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,22 @@ import yaml
 from testinfra.host import Host
 
 
-def _addresses() -> dict[str, str]:
-    """Addresses of the scenario's hosts by name, as the create step left them."""
-    kept = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "addresses.json")
-    return dict(json.loads(kept.read_text(encoding="utf-8")))
-
-
 def _kept(name: str) -> Path:
     """A file that the create step left."""
     return Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], name)
 
 
-def _scenario() -> dict[str, Any]:
-    """The role's own part of the inventory."""
+def _addresses() -> dict[str, str]:
+    """Addresses of the scenario's hosts by name."""
+    return dict(json.loads(_kept("addresses.json").read_text(encoding="utf-8")))
+
+
+@cache
+def _over_ssh() -> bool:
+    """Whether Ansible reaches the hosts over SSH: it does unless the role closes SSH."""
     path = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"], "inventory", "hosts.yml")
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["all"])
+    scenario = yaml.safe_load(path.read_text(encoding="utf-8"))["all"]
+    return bool(scenario.get("vars", {}).get("ansible_connection") != "containers.podman.podman")
 
 
 def _container(name: str) -> str:
@@ -41,11 +43,16 @@ def _container(name: str) -> str:
     return f"{role}-{os.environ.get('SMARTGOUV_MOLECULE_RUN', 'local')}-{name}"
 
 
+def _hostname(name: str) -> str:
+    """What testinfra calls a host."""
+    return name if _over_ssh() else _container(name)
+
+
 def _uri(name: str) -> str:
-    """How testinfra calls a host: over SSH, as Ansible does, or in its container where the role closes SSH."""
-    if _scenario().get("vars", {}).get("ansible_connection") != "containers.podman.podman":
-        return f"ssh://{name}?ssh_config={_kept('ssh_config')}"
-    return f"podman://{_container(name)}"
+    """How testinfra reaches a host: as Ansible does."""
+    if _over_ssh():
+        return f"ssh://{_hostname(name)}?ssh_config={_kept('ssh_config')}"
+    return f"podman://{_hostname(name)}"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,7 +71,7 @@ def _concerned(item: pytest.Item) -> bool:
         # It asks no host of its own: it names the machines that it looks at.
         return True
     backend = parameters["_testinfra_host"].backend
-    return backend.hostname in {testinfra.get_host(_uri(name)).backend.hostname for name in mark.args}
+    return backend.hostname in {_hostname(name) for name in mark.args}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
