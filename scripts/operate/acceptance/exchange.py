@@ -142,7 +142,7 @@ def _provable(workspace: Workspace, pair: Pair, server: str, answer: dict[str, A
 def judged(estate: Estate, pair: Pair, answer: dict[str, Any]) -> Check:
     """A declared pair has to bring the record, an undeclared one the refusal that is due."""
     error = _error(answer)
-    detail = f"status {answer['status']}, {error or 'no error'}"
+    detail = f"status {answer['status']}, {error or 'no error'}{_told(answer)}"
     own = estate.federation.subsystems()[pair.consumer].connection
     if own is Connection.HTTPS:
         # Asked without a certificate: even what is declared has to be refused then.
@@ -188,6 +188,15 @@ def _example(estate: Estate, provider: SubsystemId, service: str) -> str:
     services = estate.federation.subsystems()[provider].services
     sector = next(item.sector for item in services if item.code == service)
     return quote(next(item.example for item in estate.sectors if item.name == sector), safe="")
+
+
+def _told(answer: dict[str, Any]) -> str:
+    """What X-Road says about its error beside the type; empty without one."""
+    try:
+        message = json.loads(answer["body"])["message"] if "x-road-error" in answer["headers"] else ""
+    except (ValueError, TypeError, KeyError):
+        message = ""
+    return f": {str(message)[:160]}" if message else ""
 
 
 def _error(answer: dict[str, Any]) -> str:

@@ -205,7 +205,10 @@ class SecuritySettings(Common):
     """Divides the intervals that the global configuration sets; those of this file are divided already."""
     health_check_port: int = 0
     """0 turns the health check off."""
-    client_timeout: float = 30
+    connect_timeout: float = Field(default=30, gt=0)
+    """How long another server may take until the connection to it is open (`client-timeout`)."""
+    answer_timeout: float | None = Field(default=None, gt=0)
+    """How long it may take to answer then (`client-httpclient-timeout`); None: for ever."""
     fastest_server_period: float = Field(default=3600, ge=0)
     """How long the server that answered first is used (`client-fastest-connecting-ssl-uri-cache-period`)."""
     minimum_client_version: str | None = None
@@ -238,7 +241,8 @@ class SecuritySettings(Common):
                 "message-log", "acceptable-timestamp-failure-period", 14400
             ),
             health_check_port=int(ini.number(proxy, "health-check-port", 0)),
-            client_timeout=ini.number(proxy, "client-timeout", 30000) / 1000,
+            connect_timeout=ini.number(proxy, "client-timeout", 30000) / 1000,
+            answer_timeout=max(0, ini.number(proxy, "client-httpclient-timeout", 0)) / 1000 or None,
             fastest_server_period=ini.number(proxy, "client-fastest-connecting-ssl-uri-cache-period", 3600),
             minimum_client_version=ini.text(proxy, "server-min-supported-client-version", "") or None,
             message_log=MessageLogSettings.read(ini.section("message-log"), common.state),

@@ -142,6 +142,18 @@ def test_a_pair_is_judged_by_the_answer_that_is_due(
     assert exchange.judged(load("lab"), pair, answer).passed is passes
 
 
+@pytest.mark.parametrize("body", ["{}", "[]", "no JSON", '{"message": "Could not connect to ss-civil"}'])
+def test_a_pair_that_fails_says_what_the_server_said(body: str) -> None:
+    """The type of an error alone leaves whoever is on call without the host that it is about."""
+    pair = exchange.Pair(PORTAL, CIVIL, "birth-records", declared=True)
+    answer = {"status": 500, "headers": {"x-road-error": "Server.ClientProxy.NetworkError"}, "body": body}
+    told = ": Could not connect to ss-civil" if "civil" in body else ""
+
+    assert exchange.judged(load("lab"), pair, answer).detail == (
+        f"status 500, Server.ClientProxy.NetworkError{told}"
+    )
+
+
 @pytest.fixture
 def given_out(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What servers answer when they are asked for documents, and what they were asked."""

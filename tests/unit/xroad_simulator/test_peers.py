@@ -30,7 +30,7 @@ from xroad_simulator.security.message_client import open_answer
 from xroad_simulator.security.message_server import MessageApplication
 from xroad_simulator.security.server import SecurityServer
 from xroad_simulator.security.transport import Address, Transport
-from xroad_simulator.settings import SecuritySettings
+from xroad_simulator.settings import Common, Ini, SecuritySettings
 from xroad_simulator.store import Store
 
 
@@ -213,6 +213,37 @@ def test_the_server_that_answers_first_is_used_until_it_is_down(tmp_path: Path) 
 
     *used, one, two = asyncio.run(journey())
     assert used == [one, one, two, two]
+
+
+def test_a_server_that_is_slow_to_connect_has_the_time_that_its_setting_gives(tmp_path: Path) -> None:
+    """`client-timeout` bounds the connection alone; then `client-httpclient-timeout` counts, which is off."""
+
+    async def wait(seconds: float) -> bool:
+        silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        address = ("127.0.0.1", silent.sockets[0].getsockname()[1])
+        transport = Transport(made(tmp_path, connect_timeout=0.05))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(seconds) as patience:
+                await transport.connect([address], ssl.create_default_context())
+        silent.close()
+        return patience.expired()
+
+    assert not asyncio.run(wait(8))
+
+
+@pytest.mark.parametrize(
+    ("written", "connect", "answer"),
+    [
+        ("", 30, None),
+        ("client-timeout=45000\nclient-httpclient-timeout=5000", 45, 5),
+        ("client-httpclient-timeout=-1", 30, None),
+    ],
+)
+def test_times_of_the_connection(tmp_path: Path, written: str, connect: float, answer: float | None) -> None:
+    """As the file gives them, in milliseconds."""
+    (tmp_path / "local.ini").write_text(f"[proxy]\n{written}\n")
+    read = SecuritySettings.read(Ini(tmp_path), Common(state=tmp_path, tls=tmp_path))
+    assert (read.connect_timeout, read.answer_timeout) == (connect, answer)
 
 
 def parameters(authorities: Authorities, trust: TrustServices, root_status: TrustServices) -> Parameters:

@@ -132,7 +132,7 @@ async def _exchange(
         _check_provider(server.configuration(), request.service.client, peers)
         content_type, body = envelope.encode()
         return await asyncio.wait_for(
-            connection.post(request.request_id, content_type, body), server.settings.client_timeout
+            connection.post(request.request_id, content_type, body), server.settings.answer_timeout
         )
     except TimeoutError as error:
         raise MessageError(f"{_SIDE}.NetworkError", "The provider didn't answer in time") from error

@@ -34,7 +34,6 @@ VERSION = "7.8.0"
 """The version of X-Road that the simulator is compatible with."""
 
 Address = tuple[str, int]
-_CONNECT_SECONDS = 10
 _MAXIMUM_BYTES = 64 * 1024 * 1024
 
 
@@ -77,8 +76,8 @@ class Transport:
         until, fastest = self._fastest.get(key, (0.0, addresses[0]))
         if len(key) > 1 and moment < until:
             with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):
-                return await Connection.open([fastest], context)
-        connection = await Connection.open(addresses, context)
+                return await Connection.open([fastest], context, self._server.settings.connect_timeout)
+        connection = await Connection.open(addresses, context, self._server.settings.connect_timeout)
         if len(key) > 1:
             self._fastest[key] = (moment + self._server.settings.fastest_server_period, connection.address)
         return connection
@@ -164,9 +163,9 @@ class Connection:
         self._writer = writer
 
     @classmethod
-    async def open(cls, addresses: Sequence[Address], context: ssl.SSLContext) -> Connection:
-        """Connect to whichever address answers first; OSError or ssl.SSLError if none does."""
-        attempts = [asyncio.create_task(cls._attempt(address, context)) for address in addresses]
+    async def open(cls, addresses: Sequence[Address], context: ssl.SSLContext, timeout: float) -> Connection:
+        """Connect to whichever address answers first, within seconds; OSError or ssl.SSLError if none does."""
+        attempts = [asyncio.create_task(cls._attempt(address, context, timeout)) for address in addresses]
         problem: BaseException = OSError("no address")
         first: Connection | None = None
         try:
@@ -181,9 +180,12 @@ class Connection:
         raise problem
 
     @classmethod
-    async def _attempt(cls, address: Address, context: ssl.SSLContext) -> Connection:
+    async def _attempt(cls, address: Address, context: ssl.SSLContext, timeout: float) -> Connection:
         opening = asyncio.open_connection(*address, ssl=context, server_hostname="")
-        return cls(address, *await asyncio.wait_for(opening, _CONNECT_SECONDS))
+        try:
+            return cls(address, *await asyncio.wait_for(opening, timeout))
+        except TimeoutError:
+            raise TimeoutError(f"no connection within {timeout:g} s") from None
 
     @staticmethod
     async def _drop(attempts: Sequence[asyncio.Task[Connection]], kept: Connection | None) -> None:
