@@ -21,7 +21,7 @@ from time_travel import clock
 from time_travel.journey import BEGINS
 from time_travel.summary import table
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.drill]
 
 PLACES = ("", "tests/doubles", "inventories", "scripts/toolchain/debs/trust-services")
 
