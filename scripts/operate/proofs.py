@@ -22,6 +22,8 @@ from operate.workspace import Workspace
 
 _AT_ONCE = 6
 _TIMEOUT_SECONDS = 60
+_PORTAL_TRIES = 15
+"""Two seconds apart. The balancer sees only after a while that pods which were exchanged serve again."""
 _SSH_FAILED = 255
 _TLS = "/etc/smartgouv/tls"
 
@@ -177,7 +179,11 @@ def platform(run: Run) -> str:
     estate = run.estate
     from_host = estate.hosts_with(Role.LOAD_BALANCER)[0]
     url = f"https://{estate.portal.host_name}/"
-    ask(run.workspace, [Probe(from_host.name, _http(url, "200", "302"), "serves the portal")], run.report)
+    ask(
+        run.workspace,
+        [Probe(from_host.name, _http(url, "200", "302", tries=_PORTAL_TRIES), "serves the portal")],
+        run.report,
+    )
     return f"{url} answers"
 
 
@@ -240,14 +246,16 @@ def _run(workspace: Workspace, probe: Probe) -> _Refuted | None:
     return _Refuted(probe, text[:400], unreachable=result.returncode == _SSH_FAILED)
 
 
-def _http(url: str, *accepted: str, insecure: bool = False) -> str:
-    """A command that succeeds if `url` answers with one of the accepted status codes."""
+def _http(url: str, *accepted: str, insecure: bool = False, tries: int = 1) -> str:
+    """A command that succeeds if `url` answers with one of the accepted status codes, at one of some tries."""
     trust = "--insecure" if insecure else f"--cacert {_TLS}/root.crt"
     codes = "|".join(accepted)
     return (
-        f"code=$(curl --silent --show-error --max-time 20 {trust} --output /dev/null"
+        f"for try in $(seq {tries}); do"
+        f" code=$(curl --silent --show-error --max-time 20 {trust} --output /dev/null"
         f" --write-out '%{{http_code}}' {shlex.quote(url)}) || exit 1;"
-        f' case "$code" in {codes}) ;; *) echo "{url} answered $code"; exit 1 ;; esac'
+        f' case "$code" in {codes}) exit 0 ;; esac; [ "$try" = {tries} ] || sleep 2; done;'
+        f' echo "{url} answered $code"; exit 1'
     )
 
 
