@@ -73,6 +73,10 @@ class Estate(Model):
     monitoring: Monitoring = Monitoring()
     protections: tuple[Protection, ...] = ()
 
+    def protection(self, name: str) -> Protection | None:
+        """The backup of this name with its targets, if the site has set any."""
+        return next((found for found in self.protections if found.name == name), None)
+
     def host(self, name: str) -> Host:
         """The host called `name`; KeyError if there is none."""
         for host in self.hosts:

@@ -11,7 +11,7 @@ import typer
 
 from estate import EstateError
 from estate.failure_domains import losses
-from operate import applying, command_line, federation_commands, generated
+from operate import applying, cluster_recovery, command_line, federation_commands, generated
 from operate.backups import commands as backup_commands
 from operate.command_line import AllowPrune, Json, Lab, Site, require_raised
 from operate.failure import ExitCode, Failure
@@ -41,6 +41,7 @@ application.add_typer(message, name="message")
 application.add_typer(secrets, name="secrets")
 application.command()(backup_commands.backup)
 application.command()(backup_commands.restore)
+application.command()(cluster_recovery.recover)
 
 
 class StackAction(StrEnum):

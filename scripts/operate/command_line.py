@@ -13,10 +13,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from operate.failure import ExitCode, Failure
-from operate.files import disk_full
+from operate.files import disk_full, exclusive
 from operate.locations import state_home
 from operate.reporting import Report
-from operate.workspace import Workspace
+from operate.run import Run
+from operate.workspace import Workspace, open_workspace
 
 Site = Annotated[str, typer.Argument(help="A site under inventories/.")]
 Lab = Annotated[str | None, typer.Option("--lab", help="Which lab, where the site is one.")]
@@ -55,6 +56,16 @@ def reported(report: Report, *, interrupted: str = "") -> Iterator[None]:
         report.warning(f"stopped. {interrupted}".strip())
         report.document({"result": "interrupted"})
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+@contextmanager
+def one_run(site: str, lab: str | None, words: str, report: Report) -> Iterator[Run]:
+    """A run over the site, alone in its workspace; `words` are what was typed, `SITE` for the site's name."""
+    workspace = open_workspace(site, lab)
+    require_raised(workspace)
+    again = f"scripts/smartgouv {words.replace('SITE', site)}{workspace.lab_option('--lab')}"
+    with exclusive(workspace.lock_file, again) as lock:
+        yield Run(workspace, workspace.load(), report, lock, again)
 
 
 def agree(question: str, *, yes: bool) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
-import signal
 import ssl
 import threading
 import time
@@ -22,6 +20,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cluster_store import ERRORS, Member, Store
+from ansible.module_utils.control_plane_programs import API_PROGRAM, OTHER_PROGRAMS, end, started_before
 
 DOCUMENTATION = """
 module: kubeadm_node
@@ -114,12 +113,6 @@ RUNBOOK = "docs/control-planes.md"
 PKI = FOLDER / "pki"
 ACCESSES = ("admin", "super-admin", "controller-manager", "scheduler", "kubelet")
 """Files with an access to the cluster, each with the CA's certificate in it."""
-API_PROGRAM = "kube-apiserver"
-OTHER_PROGRAMS = ("etcd", "kube-controller-manager", "kube-scheduler")
-"""Programs that read certificates when they start. The API ends before them: without etcd it takes long to."""
-_GRACE_SECONDS = 30
-"""How long such a program may take to end; as long as the kubelet gives it."""
-PROCESSES = Path("/proc")
 
 API_SERVER = FOLDER / "manifests/kube-apiserver.yaml"
 _RESTART_SECONDS = 30
@@ -473,33 +466,6 @@ def replace(path: Path, content: str, mode: int | None = None) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
-
-
-def started_before(moment: float, name: str) -> list[int]:
-    """Processes of a program that started before a moment, in seconds since 1970."""
-    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    found = []
-    for folder in PROCESSES.glob("[0-9]*"):
-        try:
-            program = (folder / "cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
-            ticks = int((folder / "stat").read_text().rpartition(")")[2].split()[19])
-        except (OSError, ValueError, IndexError):
-            # It has ended meanwhile.
-            continue
-        if Path(program).name == name and booted + ticks / os.sysconf("SC_CLK_TCK") < moment:
-            found.append(int(folder.name))
-    return found
-
-
-def end(process: int) -> None:
-    """End a process and wait for that."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(process, signal.SIGTERM)
-        deadline = time.monotonic() + _GRACE_SECONDS
-        while time.monotonic() < deadline:
-            os.kill(process, 0)
-            time.sleep(0.1)
-        os.kill(process, signal.SIGKILL)
 
 
 def digest_of(*paths: Path) -> str:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from operate import command_line
-from operate.command_line import Json, Lab, Site, require_raised
+from operate.command_line import Json, Lab, Site
 from operate.failure import ExitCode
-from operate.files import exclusive
 from operate.reporting import Report
-from operate.run import Run
-from operate.workspace import open_workspace
 
 Folder = Annotated[
     Path | None, typer.Option("--folder", help="Where backups lie, instead of this machine's own folder.")
@@ -44,7 +39,7 @@ def backup(
     with command_line.reported(
         report, interrupted="What was brought here is whole; the same command takes the rest."
     ):
-        with _run(site, lab, "backup SITE", report) as run:
+        with command_line.one_run(site, lab, "backup SITE", report) as run:
             chosen = servers(run.estate, host or [])
             place = kept.folder(run.workspace, folder)
             started = time.monotonic()
@@ -95,7 +90,7 @@ def restore(
 
     report = Report(as_json=as_json)
     with command_line.reported(report, interrupted="The same command goes on from here."):
-        with _run(site, lab, f"restore SITE {host}", report) as run:
+        with command_line.one_run(site, lab, f"restore SITE {host}", report) as run:
             (server,) = servers(run.estate, [host])
             place = kept.folder(run.workspace, folder)
             file = kept.latest(place, host) if backup == _LATEST else Path(backup).absolute()
@@ -119,13 +114,3 @@ def restore(
                     "   # what has changed since the backup"
                 )
         report.document({"result": "dry run" if dry_run else "ok", **chosen.document()})
-
-
-@contextmanager
-def _run(site: str, lab: str | None, words: str, report: Report) -> Iterator[Run]:
-    """A run over the site, alone in its workspace; `words` are what was typed, `SITE` for the site's name."""
-    workspace = open_workspace(site, lab)
-    require_raised(workspace)
-    again = f"scripts/smartgouv {words.replace('SITE', site)}{workspace.lab_option('--lab')}"
-    with exclusive(workspace.lock_file, again) as lock:
-        yield Run(workspace, workspace.load(), report, lock, again)

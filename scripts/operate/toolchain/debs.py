@@ -49,6 +49,7 @@ class Description(BaseModel):
     """Whether the package is a Python program of ours, with its requirements, in debs/<package>."""
     summary: str
     depends: list[str] = []
+    conflicts: list[str] = []
     revision: int = 1
 
 
@@ -115,6 +116,8 @@ def _of_programs(name: str, text: Description, binaries: Binaries, architecture:
     fields = {"Package": name, "Version": version, "Architecture": architecture, **_FIELDS}
     if text.depends:
         fields["Depends"] = ", ".join(text.depends).format(version=version)
+    if text.conflicts:
+        fields["Conflicts"] = fields["Replaces"] = ", ".join(text.conflicts)
     fields["Description"] = text.summary
     files = {f"/usr/bin/{program}": binaries.programs[program] for program in text.programs}
     files |= _tree(SOURCES / "debs" / name)

@@ -76,8 +76,15 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
             {"name": f"key-{number}", "secret": secret(encryption_key(number))}
             for number in cluster.encryption_keys
         ],
+        **_snapshots(estate),
         "kubernetes_kubeconfig_file": str(folder / "kubeconfig") if folder else "kubeconfig",
     }
+
+
+def _snapshots(estate: Estate) -> dict[str, int]:
+    """How often etcd is kept: twice within its recovery point, so that one failure doesn't cost it."""
+    target = estate.protection("etcd")
+    return {} if target is None else {"kubernetes_snapshot_minutes": max(1, target.recovery_point // 2)}
 
 
 def _node(host: Host) -> dict[str, str]:

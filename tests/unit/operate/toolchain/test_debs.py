@@ -24,12 +24,14 @@ def binaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Binaries:
     (wheels / "pydantic").mkdir(parents=True)
     (wheels / "pydantic" / "__init__.py").write_text("")
     monkeypatch.setattr(python_packages, "ensure", lambda *_: wheels)
-    names = ("step", "step-ca", "containerd", "containerd-shim-runc-v2", "ctr", "kubelet", "kubeadm", "kubectl")
     programs = {}
-    for name in names:
+    for name in (
+        *("step", "step-ca", "containerd", "containerd-shim-runc-v2", "ctr"),
+        *("kubelet", "kubeadm", "kubectl", "etcdctl", "etcdutl"),
+    ):
         programs[name] = tmp_path / name
         programs[name].write_text(f"{name}\n")
-    modules = ("step", "step-ca", "containerd", "kubernetes")
+    modules = ("step", "step-ca", "containerd", "kubernetes", "etcd")
     return Binaries(programs, dict.fromkeys(modules, "v1.2.3"))
 
 
@@ -43,6 +45,13 @@ def test_versions_follow_the_programs(binaries: Binaries) -> None:
     assert kubeadm.fields["Version"] == "1.2.3-1"
     assert kubeadm.fields["Depends"] == "kubelet (= 1.2.3-1)"
     assert kubeadm.control().endswith("joins nodes to them\n")
+
+
+def test_a_package_can_take_anothers_place(binaries: Binaries) -> None:
+    """Both would have the same files."""
+    fields = _package(binaries, "etcd-tools").fields
+    assert (fields["Conflicts"], fields["Replaces"]) == ("etcd-client", "etcd-client")
+    assert "Conflicts" not in _package(binaries, "kubeadm").fields
 
 
 def test_units_come_with_a_reload(binaries: Binaries) -> None:
@@ -76,7 +85,7 @@ def test_a_package_holds_its_files(binaries: Binaries) -> None:
     modes = {line.split()[-1]: line.split()[:2] for line in shown}
     assert modes["./usr/bin/kubelet"] == ["-rwxr-xr-x", "root/root"]
     assert modes["./usr/lib/systemd/system/kubelet.service"] == ["-rw-r--r--", "root/root"]
-    assert (folder / "Packages").read_text().count("Package: ") == 7
+    assert (folder / "Packages").read_text().count("Package: ") == 8
 
 
 def test_a_python_program_brings_its_packages(binaries: Binaries) -> None:

@@ -26,7 +26,8 @@ registry.test/a:1                application/vnd.oci.image.manifest.v1+json {DIG
 
 def module(name: str) -> ModuleType:
     # As Ansible finds it for the role's modules.
-    sys.modules["ansible.module_utils.cluster_store"] = loaded("roles/kubernetes/module_utils/cluster_store.py")
+    for shared in ("cluster_store", "control_plane_programs"):
+        sys.modules[f"ansible.module_utils.{shared}"] = loaded(f"roles/kubernetes/module_utils/{shared}.py")
     return loaded(f"roles/kubernetes/library/{name}.py")
 
 
@@ -106,12 +107,13 @@ def kubeadm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         ("AUTHORITY", "pki/ca.crt"),
         ("PKI", "pki"),
         ("API_SERVER", "manifest.yml"),
-        ("PROCESSES", "proc"),
         ("FINISHED", "initialised"),
         ("FACTS", "bootstrap.fact"),
         ("ETCD_DATA", "etcd/member"),
     ):
         monkeypatch.setattr(found, name, tmp_path / path)
+    programs = sys.modules["ansible.module_utils.control_plane_programs"]
+    monkeypatch.setattr(programs, "PROCESSES", tmp_path / "proc")
     monkeypatch.setattr(found, "waited", lambda trouble, _: trouble())
     return found
 

@@ -322,6 +322,42 @@ def test_every_control_plane_has_a_member_of_etcd_that_is_well(host: Any) -> Non
 
 
 @pytest.mark.on("control1")
+def test_what_was_written_before_the_majority_was_lost_is_there(host: Any) -> None:
+    """The snapshot was taken of what etcd had in that moment."""
+    host.check_output(f"{KUBECTL} --namespace default get configmap written-last")
+
+
+@pytest.mark.on("control1", "control2")
+def test_data_of_the_former_cluster_is_kept(host: Any) -> None:
+    """A recovery destroys nothing."""
+    (kept,) = host.check_output("ls -d /var/lib/etcd/before-*").split()
+    assert host.file(f"{kept}/snap/db").size > 0
+
+
+@pytest.mark.on(*CONTROL_PLANES)
+def test_snapshots_are_taken_proved_and_given_up_again(host: Any) -> None:
+    """Each control plane keeps as many as it is told, the newest ones."""
+    assert host.service("etcd-snapshot.timer").is_running
+    host.check_output("systemctl start etcd-snapshot.service")
+    folder = "/var/lib/etcd-snapshots"
+    last = host.check_output("etcd-snapshot list").split()[-1]
+    assert host.file(f"{folder}/{last}.db").mode == 0o600
+    host.check_output(f"for old in 1 2 3; do cp {folder}/{last}.db {folder}/2020010${{old}}T000000Z.db; done")
+    host.check_output("sleep 1; etcd-snapshot take")
+    kept = host.check_output("etcd-snapshot list").split()
+    assert (len(kept), last in kept, "20200101T000000Z" in kept) == (3, True, False)
+
+
+@pytest.mark.on("control1")
+def test_a_snapshot_that_fails_costs_no_other(host: Any) -> None:
+    before = host.check_output("etcd-snapshot list")
+    failed = host.run("unshare --net etcd-snapshot take")
+    assert failed.rc != 0
+    assert host.check_output("etcd-snapshot list") == before
+    assert host.check_output("ls -A /var/lib/etcd-snapshots").count(".new") == 0
+
+
+@pytest.mark.on("control1")
 def test_control_planes_are_marked_and_run_no_work_of_others(host: Any) -> None:
     nodes = read(host, "nodes --selector node-role.kubernetes.io/control-plane")
     assert sorted(node["metadata"]["name"] for node in nodes) == list(CONTROL_PLANES)
