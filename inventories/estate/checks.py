@@ -62,6 +62,10 @@ def names_are_unique(estate: Estate) -> Iterator[Finding]:
         ),
         lambda name: f"two databases are called '{name}'",
     )
+    yield from repeated(
+        ((waiver.check, ("waivers", index, "check")) for index, waiver in enumerate(estate.waivers)),
+        lambda name: f"check {name} is waived twice",
+    )
 
 
 def addresses_are_unique(estate: Estate) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from estate.platform import (
     Protection,
     Registry,
     Sector,
+    Waiver,
 )
 from estate.secrets import Secret, secrets_of
 from estate.site import Deployment, Overlay, Site
@@ -72,6 +73,7 @@ class Estate(Model):
     portal: Portal
     monitoring: Monitoring = Monitoring()
     protections: tuple[Protection, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
 
     def protection(self, name: str) -> Protection | None:
         """The backup of this name with its targets, if the site has set any."""

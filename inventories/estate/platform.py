@@ -37,6 +37,15 @@ class CgroupDriver(StrEnum):
     SYSTEMD = "systemd"
 
 
+class Waiver(Model):
+    """A finding of the CIS benchmark that the site lives with."""
+
+    check: str = Field(pattern=r"^[1-9]\d*(\.[1-9]\d*){2}$")
+    """Its number in the benchmark, such as 1.2.3."""
+    reason: str = Field(min_length=20)
+    """Why it doesn't hold here, or what is done instead: for auditors."""
+
+
 class Kubernetes(Model):
     """The cluster under the portal and the sector systems."""
 

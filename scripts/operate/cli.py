@@ -11,7 +11,7 @@ import typer
 
 from estate import EstateError
 from estate.failure_domains import losses
-from operate import applying, cluster_recovery, command_line, federation_commands, generated
+from operate import applying, cluster_recovery, command_line, federation_commands, generated, hardening
 from operate.backups import commands as backup_commands
 from operate.command_line import AllowPrune, Json, Lab, Site, require_raised
 from operate.failure import ExitCode, Failure
@@ -42,6 +42,7 @@ application.add_typer(secrets, name="secrets")
 application.command()(backup_commands.backup)
 application.command()(backup_commands.restore)
 application.command()(cluster_recovery.recover)
+application.command()(hardening.hardening)
 
 
 class StackAction(StrEnum):

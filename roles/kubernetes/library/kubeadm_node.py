@@ -279,9 +279,9 @@ class Node:
         return float(watch.seconds or 0)
 
     def reconfigure(self, configuration: str, deadline_seconds: int) -> None:
-        """Bring a changed configuration to the API server, and wait until it is back."""
+        """Bring a changed configuration to the control plane's programs, and wait until its API is back."""
         before = API_SERVER.read_text()
-        self._run("kubeadm", "init", "phase", "control-plane", "apiserver", "--config", configuration)
+        self._run("kubeadm", "init", "phase", "control-plane", "all", "--config", configuration)
         if API_SERVER.read_text() != before:
             self.wait_for_return(deadline_seconds)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class Description(BaseModel):
     version: dict[str, list[str]] = {}
     cgo: bool = False
     tags: list[str] = []
+    folders: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Module:
         shape = [go.version, _LINKING, json.dumps(self.stamps), json.dumps(self.programs)]
         if self.description.cgo or self.description.tags:
             shape.append(json.dumps([self.description.cgo, self.description.tags]))
+        shape += self.description.folders
         return digest(self._requirements, (self.folder / "go.sum").read_bytes(), *shape)
 
     def version_arguments(self, program: str) -> list[str]:
@@ -115,6 +118,8 @@ class Binaries:
     programs: dict[str, Path]
     versions: dict[str, str]
     """By module name: v1.2.3."""
+    folders: dict[str, Path] = field(default_factory=dict)
+    """By module name: where folders of a module lie that belong to its programs."""
 
 
 def ensure(progress: Progress) -> Binaries:
@@ -122,6 +127,7 @@ def ensure(progress: Progress) -> Binaries:
     go = find(progress)
     programs: dict[str, Path] = {}
     versions: dict[str, str] = {}
+    folders: dict[str, Path] = {}
     with locked("binaries"):
         for module in modules():
             folder = _folder(module, go)
@@ -137,9 +143,11 @@ def ensure(progress: Progress) -> Binaries:
                     step.note(f"{size / 2**20:.0f} MiB")
             programs |= {name: folder / "bin" / name for name in module.programs}
             versions[module.name] = module.version
+            if module.description.folders:
+                folders[module.name] = folder
         for name, path in programs.items():
             point(place("bin", name), path)
-    return Binaries(programs, versions)
+    return Binaries(programs, versions, folders)
 
 
 def present() -> dict[str, bool]:
@@ -155,6 +163,12 @@ def _folder(module: Module, go: Go) -> Path:
 def _build(module: Module, go: Go, folder: Path) -> None:
     out = folder / "bin"
     out.mkdir()
+    environment = {
+        "CGO_ENABLED": "1" if module.description.cgo else "0",
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+        "GOFLAGS": "",
+    }
     stamps = " ".join(f"-X {variable}={value}" for variable, value in module.stamps.items())
     run(
         [
@@ -166,13 +180,20 @@ def _build(module: Module, go: Go, folder: Path) -> None:
         purpose=f"building {module.name} {module.version}",
         next_step="go env GOPROXY GOSUMDB   # can Go reach its module proxy?",
         directory=module.folder,
-        environment={
-            "CGO_ENABLED": "1" if module.description.cgo else "0",
-            "GOTOOLCHAIN": "local",
-            "GOWORK": "off",
-            "GOFLAGS": "",
-        },
+        environment=environment,
     )
+    if module.description.folders:
+        source = run(
+            [go.program, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module.description.module],
+            purpose=f"finding the folder of {module.description.module}",
+            directory=module.folder,
+            environment=environment,
+        ).strip()
+        for name in module.description.folders:
+            shutil.copytree(Path(source, name), folder / name, copy_function=shutil.copyfile)
+            # Go's cache is read-only, and so would be the copy.
+            for copied in (folder / name, *(folder / name).rglob("*/")):
+                copied.chmod(0o755)
     for program, package in module.programs.items():
         if built_name(package) != program:
             (out / built_name(package)).rename(out / program)

@@ -45,6 +45,8 @@ class Description(BaseModel):
 
     module: str | None = None
     programs: list[str] = []
+    files: dict[str, str] = {}
+    """Where files and folders of the module go that belong to its programs: their path there → on a host."""
     python: bool = False
     """Whether the package is a Python program of ours, with its requirements, in debs/<package>."""
     summary: str
@@ -120,6 +122,13 @@ def _of_programs(name: str, text: Description, binaries: Binaries, architecture:
         fields["Conflicts"] = fields["Replaces"] = ", ".join(text.conflicts)
     fields["Description"] = text.summary
     files = {f"/usr/bin/{program}": binaries.programs[program] for program in text.programs}
+    for source, target in text.files.items():
+        found = binaries.folders[str(text.module)] / source
+        files |= (
+            {f"{target}{path}": file for path, file in _tree(found).items()}
+            if found.is_dir()
+            else {target: found}
+        )
     files |= _tree(SOURCES / "debs" / name)
     scripts = {"postinst": _RELOAD} if any(path.endswith(".service") for path in files) else {}
     return Package(fields, files, scripts)
