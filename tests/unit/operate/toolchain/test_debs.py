@@ -27,12 +27,16 @@ def binaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Binaries:
     programs = {}
     for name in (
         *("step", "step-ca", "containerd", "containerd-shim-runc-v2", "ctr"),
-        *("kubelet", "kubeadm", "kubectl", "etcdctl", "etcdutl"),
+        *("kubelet", "kubeadm", "kubectl", "etcdctl", "etcdutl", "kube-bench"),
     ):
         programs[name] = tmp_path / name
         programs[name].write_text(f"{name}\n")
-    modules = ("step", "step-ca", "containerd", "kubernetes", "etcd")
-    return Binaries(programs, dict.fromkeys(modules, "v1.2.3"))
+    modules = ("step", "step-ca", "containerd", "kubernetes", "etcd", "kube-bench")
+    built = tmp_path / "cache" / "smartgouv" / "binaries" / "kube-bench-0123"
+    for name in ("cfg/config.yaml", "cfg/cis-1.10/node.yaml", "cfg/cis-1.9/node.yaml"):
+        (built / name).parent.mkdir(parents=True, exist_ok=True)
+        (built / name).write_text(name)
+    return Binaries(programs, dict.fromkeys(modules, "v1.2.3"), {"kube-bench": built})
 
 
 def _package(binaries: Binaries, name: str) -> debs.Package:
@@ -52,6 +56,17 @@ def test_a_package_can_take_anothers_place(binaries: Binaries) -> None:
     fields = _package(binaries, "etcd-tools").fields
     assert (fields["Conflicts"], fields["Replaces"]) == ("etcd-client", "etcd-client")
     assert "Conflicts" not in _package(binaries, "kubeadm").fields
+
+
+def test_a_package_has_files_and_folders_of_its_module(binaries: Binaries) -> None:
+    """Only those that are named; and what lies in our own folder for it."""
+    package = _package(binaries, "kube-bench")
+    assert set(package.files) == {
+        "/usr/bin/kube-bench",
+        "/usr/bin/cis-benchmark",
+        "/etc/kube-bench/cfg/config.yaml",
+        "/etc/kube-bench/cfg/cis-1.10/node.yaml",
+    }
 
 
 def test_units_come_with_a_reload(binaries: Binaries) -> None:
@@ -85,7 +100,7 @@ def test_a_package_holds_its_files(binaries: Binaries) -> None:
     modes = {line.split()[-1]: line.split()[:2] for line in shown}
     assert modes["./usr/bin/kubelet"] == ["-rwxr-xr-x", "root/root"]
     assert modes["./usr/lib/systemd/system/kubelet.service"] == ["-rw-r--r--", "root/root"]
-    assert (folder / "Packages").read_text().count("Package: ") == 8
+    assert (folder / "Packages").read_text().count("Package: ") == 9
 
 
 def test_a_python_program_brings_its_packages(binaries: Binaries) -> None:
