@@ -1,4 +1,4 @@
-"""What the engine keeps on the disk."""
+"""What the engine keeps on the disk, and what it doesn't look for elsewhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import shutil
 from pathlib import Path
 
 from pulumi import automation
+
+BY_ITSELF = {
+    "PULUMI_SKIP_UPDATE_CHECK": "true",
+    "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    # The engine is built from a pinned module and the SDK from the lock; both are of version 3.
+    "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
+}
+"""Environment in which the engine asks nobody for news, versions or plugins."""
 
 
 def state_backend(folder: Path) -> automation.ProjectBackend:

@@ -19,7 +19,7 @@ from operate.files import private_directory
 from operate.reporting import Report
 from operate.run import Outcome, Run
 from operate.workspace import Workspace
-from stacks.engine_files import engine_home, state_backend
+from stacks.engine_files import BY_ITSELF, engine_home, state_backend
 from stacks.large_program import ENGINE_ENVIRONMENT
 from stacks.providers.serving import launcher
 from stacks.providers.xroad.settings import ROOT_VARIABLE, TIMESTAMPING_VARIABLE
@@ -195,10 +195,7 @@ def _set_environment(workspace: Workspace, binaries: Path) -> None:
     os.environ.update(
         {
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(workspace.secrets.path(PASSPHRASE)),
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            # The engine is built from a pinned module and the SDK from the lock; both are of version 3.
-            "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
+            **BY_ITSELF,
         }
     )
     os.environ.pop("PULUMI_CONFIG_PASSPHRASE", None)

@@ -32,6 +32,7 @@ from federation_fake.size import Size, arguments
 from federation_fake.used import Used
 from federation_rig.authority import LocalAuthority
 from federation_rig.processes import descendants
+from stacks.engine_files import BY_ITSELF
 from stacks.federation.arguments import FederationArgs
 from stacks.large_program import ENGINE_ENVIRONMENT
 from stacks.providers.serving import serve
@@ -109,9 +110,7 @@ def measure(size: Size, folder: Path) -> dict[str, Any]:
         "PATH": os.pathsep.join([str(launcher.parent), os.environ["PATH"]]),
         "PYTHONPATH": os.pathsep.join(_PATH),
         "PULUMI_CONFIG_PASSPHRASE": "bench",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
+        **BY_ITSELF,
         # The state is written once: what is measured is the plan.
         "PULUMI_EXPERIMENTAL": "true",
         "PULUMI_SKIP_CHECKPOINTS": "true",

@@ -16,6 +16,7 @@ from typing import Any
 
 from federation_rig.processes import descendants
 from federation_rig.simulation import DOUBLES, Simulation
+from stacks.engine_files import BY_ITSELF
 from stacks.federation.arguments import FederationArgs
 
 _ROOT = DOUBLES.parents[1]
@@ -161,9 +162,7 @@ def prepared(simulation: Simulation, engine: Path) -> Stack:
             "PATH": os.pathsep.join(folders),
             "PYTHONPATH": os.pathsep.join(python_path),
             "PULUMI_CONFIG_PASSPHRASE": "test",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-            "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
+            **BY_ITSELF,
             **variables(simulation),
         },
     )

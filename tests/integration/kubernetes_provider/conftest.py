@@ -11,7 +11,7 @@ import pytest
 from pulumi import automation
 
 from api_server import missing, running
-from stacks.engine_files import state_backend
+from stacks.engine_files import BY_ITSELF, state_backend
 from stacks.providers.serving import launcher
 
 KUBECONFIG = "SMARTGOUV_TEST_KUBECONFIG"
@@ -46,9 +46,8 @@ def stack(
     if shutil.which("pulumi") is None:
         pytest.skip("no engine: pulumi isn't on PATH and not in the tool chain's cache")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "for-this-test-only")
-    monkeypatch.setenv("PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK", "true")
-    monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "true")
-    monkeypatch.setenv("PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true")
+    for name, value in BY_ITSELF.items():
+        monkeypatch.setenv(name, value)
     (tmp_path / "states").mkdir()
     made: list[automation.Stack] = []
 

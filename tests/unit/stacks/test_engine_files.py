@@ -10,7 +10,7 @@ import pytest
 from pulumi import automation
 
 from federation_rig.programs import program
-from stacks.engine_files import engine_home, state_backend
+from stacks.engine_files import BY_ITSELF, engine_home, state_backend
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> automation.Stack
     """A stack with one output, on whose engine's folder logs of a former one lie."""
     monkeypatch.setenv("PATH", os.pathsep.join([str(program("pulumi").resolve().parent), os.environ["PATH"]]))
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "for-this-test-only")
-    monkeypatch.setenv("PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK", "true")
-    monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "true")
+    for name, value in BY_ITSELF.items():
+        monkeypatch.setenv(name, value)
     for name in ("states", "work", "home/logs"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "home/logs/former.log").touch()
