@@ -103,7 +103,7 @@ def _lines(host: str, others: list[str], gone: list[str], kept: list[str], snaps
         f"recover  etcd on {host}, as its only member",
         f"from     {source}{age}",
         f"then     {', '.join(others)} have no part of the cluster any more, and join it as new ones",
-        "kept     what was there, in /var/lib/etcd/before-…, until you remove it",
+        f"kept     what was there, in {_FOLDER}/before-…, until you remove it",
         *(f"gone     {name}: if it ever starts with its present disk, there are two clusters" for name in gone),
     ]
 

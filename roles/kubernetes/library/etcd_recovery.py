@@ -8,6 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ module: etcd_recovery
 short_description: A cluster whose etcd lost its majority goes on with one member
 description:
   - C(examined) refuses where etcd has its majority, and says what the cluster can be made anew from.
-  - C(retired) takes a control plane out of the former cluster. Its data is kept beside, under another name.
+  - C(retired) takes a control plane out of the former cluster. Its data is kept beside the snapshots.
   - C(recovered) makes etcd anew on this control plane, as the only member, with what the snapshot holds. Others
-    join it afterwards, as new ones do. Its former data is kept beside, under another name.
+    join it afterwards, as new ones do. Its former data is kept beside the snapshots.
   - The snapshot is taken of what this member has now, if it runs; else it is the last one that was kept.
   - An interrupted recovery goes on with the same snapshot.
   - Revisions go on above those of the former cluster, so that nobody who watches it takes old news for new.
@@ -72,6 +73,8 @@ BEGUN = FOLDER / "recovery.json"
 """There from the choice of the snapshot until etcd serves."""
 DATA = Path("/var/lib/etcd")
 MEMBER = DATA / "member"
+FORMER = DATA / "former"
+"""Data of the former cluster, until it is out of etcd's folder: kubeadm joins with an empty one only."""
 LOCK = Path("/run/lock/kubeadm_node")
 TOOL = "/usr/local/sbin/etcd-snapshot"
 REVISIONS = 1_000_000_000
@@ -126,9 +129,21 @@ class Recovery:
                 end(process)
 
     def put_aside(self) -> None:
-        """Keep the member's data under another name."""
+        """Take the member's data out of etcd's way."""
         if MEMBER.exists():
-            MEMBER.rename(DATA / f"before-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+            self.keep()
+            MEMBER.rename(FORMER)
+
+    def keep(self) -> None:
+        """Keep the former cluster's data beside the snapshots, which may be on another file system."""
+        if not FORMER.exists():
+            return
+        place = Path(self._given["snapshots"])
+        new = place / ".former"
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.copytree(FORMER, new)
+        new.rename(place / f"before-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+        shutil.rmtree(FORMER)
 
     def restore(self, snapshot: Path) -> None:
         """Have the snapshot's content as the data of a cluster with this member alone."""
@@ -144,6 +159,9 @@ class Recovery:
             ],
             check_rc=True,
         )
+        if FORMER.exists():
+            # An interrupted run of this recovery made what lies there now, and nobody has used it.
+            shutil.rmtree(MEMBER, ignore_errors=True)
         self.put_aside()
         (new / "member").rename(MEMBER)
         new.rmdir()
@@ -189,13 +207,14 @@ def examine(module: AnsibleModule, recovery: Recovery) -> None:
 
 def retire(module: AnsibleModule, recovery: Recovery) -> None:
     """Ends the module: the host has no part of the cluster."""
-    if not (MEMBER.exists() or FINISHED.exists()):
+    if not (MEMBER.exists() or FORMER.exists() or FINISHED.exists()):
         module.exit_json(changed=False)
     if not module.check_mode:
         recovery.stop()
         recovery.put_aside()
         # Its data is out of its way already: reset would ask a cluster that can't answer about the member.
         module.run_command(["kubeadm", "reset", "--force", "--skip-phases=remove-etcd-member"], check_rc=True)
+        recovery.keep()
         FINISHED.unlink(missing_ok=True)
     module.exit_json(changed=True)
 
@@ -207,6 +226,7 @@ def recover(module: AnsibleModule, recovery: Recovery) -> None:
     if BEGUN.exists():
         begun = json.loads(BEGUN.read_text())
     else:
+        recovery.keep()
         begun = {"snapshot": str(recovery.chosen()), "restored": False}
         note(begun)
     if not begun["restored"]:
@@ -215,6 +235,7 @@ def recover(module: AnsibleModule, recovery: Recovery) -> None:
         # What etcd takes from now on mustn't be lost to another run.
         note({**begun, "restored": True})
     recovery.start()
+    recovery.keep()
     BEGUN.unlink()
     module.exit_json(changed=True, snapshot=begun["snapshot"])
 

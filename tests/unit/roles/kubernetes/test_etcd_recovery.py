@@ -63,8 +63,9 @@ def etcd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for shared in ("cluster_store", "control_plane_programs"):
         sys.modules[f"ansible.module_utils.{shared}"] = loaded(f"roles/kubernetes/module_utils/{shared}.py")
     found = loaded("roles/kubernetes/library/etcd_recovery.py")
-    for name in ("FINISHED", "BEGUN", "MEMBER", "DATA"):
-        monkeypatch.setattr(found, name, tmp_path / "etcd" / {"MEMBER": "member", "DATA": ""}.get(name, name))
+    places = {"MEMBER": "member", "FORMER": "former", "DATA": "", "FINISHED": "FINISHED", "BEGUN": "BEGUN"}
+    for name, place in places.items():
+        monkeypatch.setattr(found, name, tmp_path / "etcd" / place)
     monkeypatch.setattr(sys.modules["ansible.module_utils.control_plane_programs"], "PROCESSES", tmp_path)
     for folder in ("snapshots", "etcd/member"):
         (tmp_path / folder).mkdir(parents=True)
@@ -97,7 +98,7 @@ def recovered(etcd: Any, host: Host) -> dict[str, Any]:
 
 
 def kept_aside(place: Path) -> list[str]:
-    return sorted(path.joinpath("db").read_text() for path in place.glob("etcd/before-*"))
+    return sorted(path.joinpath("db").read_text() for path in place.glob("snapshots/before-*"))
 
 
 def test_a_cluster_with_a_majority_is_left_alone(etcd: Any, tmp_path: Path) -> None:
@@ -197,7 +198,30 @@ def test_another_control_plane_is_retired_once_with_its_data_kept(etcd: Any, tmp
     assert ended(etcd.retire, host, etcd) == {"changed": True}
     assert kept_aside(tmp_path) == ["the former cluster"]
     assert host.commands == ["systemctl stop kubelet", "kubeadm reset --force"]
+    # kubeadm joins with an empty folder only.
+    assert [path.name for path in (tmp_path / "etcd").iterdir()] == []
     assert ended(etcd.retire, host, etcd) == {"changed": False}
+
+
+@pytest.mark.parametrize("step", ["systemctl stop", "kubeadm reset"])
+def test_a_retirement_that_is_killed_is_finished(etcd: Any, tmp_path: Path, step: str) -> None:
+    host = Host(tmp_path)
+    host.killed_at = step
+    with pytest.raises(KeyboardInterrupt):
+        etcd.retire(host, etcd.Recovery(host))
+    host.killed_at = ""
+    assert ended(etcd.retire, host, etcd) == {"changed": True}
+    assert kept_aside(tmp_path) == ["the former cluster"]
+    assert ended(etcd.retire, host, etcd) == {"changed": False}
+
+
+def test_data_of_two_recoveries_is_kept(etcd: Any, tmp_path: Path) -> None:
+    """One that couldn't put the former data away, as its disk was full, costs none of it later."""
+    (tmp_path / "etcd/former").mkdir()
+    (tmp_path / "etcd/former/db").write_text("an earlier cluster")
+    host = Host(tmp_path)
+    assert ended(etcd.retire, host, etcd) == {"changed": True}
+    assert kept_aside(tmp_path) == ["an earlier cluster", "the former cluster"]
 
 
 def test_a_prediction_touches_nothing(etcd: Any, tmp_path: Path) -> None:

@@ -330,7 +330,7 @@ def test_what_was_written_before_the_majority_was_lost_is_there(host: Any) -> No
 @pytest.mark.on("control1", "control2")
 def test_data_of_the_former_cluster_is_kept(host: Any) -> None:
     """A recovery destroys nothing."""
-    (kept,) = host.check_output("ls -d /var/lib/etcd/before-*").split()
+    (kept,) = host.check_output("ls -d /var/lib/etcd-snapshots/before-*").split()
     assert host.file(f"{kept}/snap/db").size > 0
 
 
