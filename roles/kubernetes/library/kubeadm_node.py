@@ -64,6 +64,13 @@ options:
     description: Keys and certificates of a control plane's CAs, by the file's path in kubeadm's folder.
     type: dict
     default: {}
+  reads:
+    description: >-
+      Files that a control plane's API server reads when it starts, beside its certificates. One that changed is
+      a reason to start another API server.
+    type: list
+    elements: path
+    default: []
   name:
     description: Name in the cluster of the node that joins.
     type: str
@@ -103,8 +110,9 @@ RUNBOOK = "docs/control-planes.md"
 PKI = FOLDER / "pki"
 ACCESSES = ("admin", "super-admin", "controller-manager", "scheduler", "kubelet")
 """Files with an access to the cluster, each with the CA's certificate in it."""
-STATIC_PODS = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler")
-"""Programs that read certificates when they start. The API comes first: without etcd it takes long to end."""
+API_PROGRAM = "kube-apiserver"
+OTHER_PROGRAMS = ("etcd", "kube-controller-manager", "kube-scheduler")
+"""Programs that read certificates when they start. The API ends before them: without etcd it takes long to."""
 _GRACE_SECONDS = 30
 """How long such a program may take to end; as long as the kubelet gives it."""
 PROCESSES = Path("/proc")
@@ -125,6 +133,7 @@ ARGUMENTS: dict[str, Any] = {
     "invitation": {"type": "path"},
     "authority": {"type": "str", "default": ""},
     "authorities": {"type": "dict", "default": {}},
+    "reads": {"type": "list", "elements": "path", "default": []},
     "name": {"type": "str", "default": ""},
     "address": {"type": "str", "default": ""},
     "control_plane": {"type": "bool", "default": False},
@@ -207,10 +216,10 @@ class Node:
             if not target.exists() or target.read_text() != content:
                 replace(target, content, mode=0o600 if target.suffix == ".key" else 0o644)
 
-    def renew(self, files: dict[Path, Path]) -> bool:
-        """Have the control plane use the CAs' present certificates; whether any of its programs ended for it.
+    def renew(self, files: dict[Path, Path], reads: list[Path]) -> bool:
+        """Have the control plane use the CAs' present certificates, and its API server the files that it reads.
 
-        Continues what an interrupted run began.
+        Whether any of its programs ended for it. Continues what an interrupted run began.
         """
         if (present := files.get(AUTHORITY)) is not None:
             for path in (FOLDER / f"{name}.conf" for name in ACCESSES):
@@ -219,7 +228,9 @@ class Node:
                     replace(path, wanted)
         self.install(files)
         written = max((target.stat().st_mtime for target in files if target.suffix == ".crt"), default=0.0)
-        old = [process for program in STATIC_PODS for process in started_before(written, program)]
+        read = max((path.stat().st_mtime for path in reads), default=0.0)
+        old = started_before(max(written, read), API_PROGRAM)
+        old += [process for program in OTHER_PROGRAMS for process in started_before(written, program)]
         for process in old:
             # The kubelet starts another in its place.
             end(process)
@@ -506,6 +517,14 @@ def authority_files(module: AnsibleModule) -> dict[Path, Path]:
     return {PKI / target: Path(source) for target, source in module.params["authorities"].items()}
 
 
+def digest_of_wanted(module: AnsibleModule) -> str:
+    """A digest of all that a control plane runs with."""
+    given = module.params
+    return digest_of(
+        Path(given["configuration"]), *authority_files(module).values(), *map(Path, given["reads"])
+    )
+
+
 def is_control_plane() -> bool:
     """Whether the node became a control plane, and somebody saw it."""
     return FINISHED.exists() and ADMIN.exists()
@@ -528,7 +547,7 @@ def initialise(module: AnsibleModule, node: Node) -> None:
     """Ends the module: the node is the control plane that made the cluster."""
     configuration, deadline = module.params["configuration"], module.params["deadline_seconds"]
     files = authority_files(module)
-    digest = digest_of(Path(configuration), *files.values())
+    digest = digest_of_wanted(module)
     if is_control_plane() and FINISHED.read_text() == digest:
         module.exit_json(changed=False, member=True)
     if module.check_mode:
@@ -556,7 +575,7 @@ def follow(module: AnsibleModule, node: Node) -> None:
     if problem := endpoint_problem(Path(configuration).read_text()):
         module.fail_json(msg=problem)
     node.may_stop(deadline)
-    if node.renew(files):
+    if node.renew(files, [Path(path) for path in module.params["reads"]]):
         node.wait_for_return(deadline)
     node.reconfigure(configuration, deadline)
     node.wait(deadline)
@@ -564,7 +583,7 @@ def follow(module: AnsibleModule, node: Node) -> None:
     node.renew_kubelet()
     node.announce(AUTHORITY.read_text())
     node.publish(configuration)
-    FINISHED.write_text(digest_of(Path(configuration), *files.values()))
+    FINISHED.write_text(digest_of_wanted(module))
     module.exit_json(changed=True, member=True)
 
 
@@ -592,10 +611,8 @@ def join(module: AnsibleModule, node: Node) -> None:
 
 def join_control_plane(module: AnsibleModule, node: Node) -> None:
     """Ends the module: the node is a control plane beside others."""
-    if is_control_plane():
-        files = authority_files(module)
-        if FINISHED.read_text() == digest_of(Path(module.params["configuration"]), *files.values()):
-            module.exit_json(changed=False, member=True)
+    if is_control_plane() and FINISHED.read_text() == digest_of_wanted(module):
+        module.exit_json(changed=False, member=True)
     if module.check_mode:
         module.exit_json(changed=True, member=is_control_plane())
     if not is_control_plane():

@@ -62,7 +62,7 @@ class FakeModule:
     check_mode = False
 
     def __init__(self, codes: dict[str, int], **params: Any) -> None:
-        self.codes, self.params = codes, params
+        self.codes, self.params = codes, {"reads": [], **params}
         self.commands: list[str] = []
         self.answers: dict[str, str] = {}
         """What programs say by their names. openssl's answer is the key in our certificates: the first word."""
@@ -319,6 +319,32 @@ def test_next_certificate_of_an_authority_is_taken_over(
     with pytest.raises(Ended) as again:
         kubeadm.initialise(control_plane, at(kubeadm, control_plane, "control1"))
     assert (again.value.args[0]["changed"], control_plane.commands) == (False, [])
+
+
+def test_changed_file_of_the_api_server_starts_another(
+    kubeadm: Any, control_plane: FakeModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing else; a run that finds no change ends none."""
+    (tmp_path / "kept/ca.crt").write_text("key-1 first\n")
+    policy = tmp_path / "audit.yml"
+    policy.write_text("level: None")
+    control_plane.params["reads"] = [str(policy)]
+    now = time.time()
+    os.utime(tmp_path / "pki/ca.crt", (now - 7200, now - 7200))
+    process(tmp_path, 11, "etcd", now - 3600)
+    process(tmp_path, 12, "kube-apiserver", now - 3600)
+    process(tmp_path, 13, "kube-scheduler", now - 3600)
+    ended: list[int] = []
+    monkeypatch.setattr(kubeadm, "end", ended.append)
+    for _ in range(2):
+        with pytest.raises(Ended) as answer:
+            kubeadm.initialise(control_plane, at(kubeadm, control_plane, "control1"))
+    assert (answer.value.args[0]["changed"], ended) == (False, [12])
+
+    policy.write_text("level: Metadata")
+    with pytest.raises(Ended) as answer:
+        kubeadm.initialise(control_plane, at(kubeadm, control_plane, "control1"))
+    assert (answer.value.args[0]["changed"], ended) == (True, [12, 12])
 
 
 @pytest.mark.parametrize("step", ["install", "reconfigure", "renew_kubelet", "announce"])

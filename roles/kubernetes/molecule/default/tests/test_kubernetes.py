@@ -404,3 +404,77 @@ def test_api_stays_reachable_when_a_control_plane_is_lost(
         assert time.monotonic() < deadline
         time.sleep(1)
     assert lost < 10
+
+
+@pytest.fixture
+def namespace(machine: Any) -> Iterator[str]:
+    """A namespace that says nothing of itself."""
+    host = machine("control1")
+    host.check_output(f"{KUBECTL} create namespace plain")
+    yield "plain"
+    host.check_output(f"{KUBECTL} delete namespace plain --wait=false")
+
+
+POD = """cat <<'END' | {kubectl} create --dry-run=server --namespace {namespace} --filename - 2>&1
+{{"apiVersion": "v1", "kind": "Pod", "metadata": {{"name": "some"}}, "spec": {spec}}}
+END"""
+
+RESTRICTED = {
+    "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+    "containers": [
+        {
+            "name": "some",
+            "image": "some",
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        }
+    ],
+}
+
+
+@pytest.mark.on("control1")
+@pytest.mark.parametrize(
+    ("more", "refusal"),
+    [
+        ({}, None),
+        ({"hostNetwork": True}, "host namespaces"),
+        ({"securityContext": {}}, "runAsNonRoot"),
+        ({"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}, "restricted volume types"),
+    ],
+)
+def test_a_pod_that_wants_more_than_its_namespace_says_is_refused(
+    host: Any, namespace: str, more: dict[str, Any], refusal: str | None
+) -> None:
+    spec = json.dumps({**RESTRICTED, **more})
+    done = host.run(POD.format(kubectl=KUBECTL, namespace=namespace, spec=spec))
+    if refusal is None:
+        assert done.rc == 0, done.stdout
+    else:
+        assert done.rc != 0
+        assert 'violates PodSecurity "restricted:latest"' in done.stdout
+        assert refusal in done.stdout
+
+
+@pytest.mark.on("control1")
+def test_who_did_what_is_in_the_audit_log_without_what_was_said(
+    host: Any, machine: Any, namespace: str
+) -> None:
+    said = "c2VjcmV0LW9mLXRoZS1hdWRpdC10ZXN0"
+    host.check_output(
+        f"{KUBECTL} -n {namespace} create secret generic kept --from-literal=word=secret-of-the-audit-test"
+    )
+    assert said in host.check_output(f"{KUBECTL} -n {namespace} get secret kept -o json")
+    logs = "/var/log/kubernetes-audit"
+    found = []
+    for name in CONTROL_PLANES:
+        lines = machine(name).check_output(f"cat {logs}/audit.log").splitlines()
+        assert not any(said in line or "secret-of-the-audit-test" in line for line in lines)
+        assert not any('"resource":"leases"' in line for line in lines)
+        assert machine(name).file(f"{logs}/audit.log").mode == 0o600
+        found += [json.loads(line) for line in lines if '"name":"kept"' in line]
+    told = {(item["verb"], item["user"]["username"]) for item in found}
+    assert {("create", "kubernetes-admin"), ("get", "kubernetes-admin")} <= told
+
+
+@pytest.mark.on("control1")
+def test_the_api_server_shows_nobody_its_inner_state(host: Any) -> None:
+    assert host.run(f"{KUBECTL} get --raw /debug/pprof/").rc != 0
