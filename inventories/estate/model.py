@@ -140,6 +140,7 @@ class Estate(Model):
             ],
             clustered_hosts=[server.host for server in self.federation.security_servers if server.cluster],
             remote_database_hosts=[host.name for host in self.hosts if self.federation.database_of(host.name)],
+            encryption_keys=self.kubernetes.encryption_keys,
             bmc_credentials=sorted({server.bmc.credentials for server in self.servers}),
         )
 

@@ -46,8 +46,15 @@ class Kubernetes(Model):
     service_network: IPv4Network
     network_plugin: NetworkPlugin
     cgroup_driver: CgroupDriver = CgroupDriver.SYSTEMD
+    encryption_key: int = Field(default=1, ge=1)
+    """Number of the key with which the cluster's secrets are encrypted in etcd. A higher one replaces it."""
     nodes_are_containers: bool = False
     """Lab only: nodes share the machine's kernel, so kubelet and kube-proxy leave its settings alone."""
+
+    @property
+    def encryption_keys(self) -> tuple[int, ...]:
+        """Keys that the API servers know, the one in use first. The one before opens older copies of etcd."""
+        return tuple(range(self.encryption_key, max(self.encryption_key - 2, 0), -1))
 
 
 class Registry(Model):

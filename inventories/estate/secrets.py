@@ -61,6 +61,11 @@ def api_key(host: str) -> str:
     return f"xroad-api-key-{host}"
 
 
+def encryption_key(number: int) -> str:
+    """The secret that opens the cluster's secrets in etcd."""
+    return f"kubernetes-encryption-{number}"
+
+
 def backup_key(host: str) -> str:
     """The secret that opens a server's backups: the OpenPGP key that it made, for when the host is lost."""
     return f"xroad-backup-key-{host}"
@@ -90,6 +95,7 @@ def secrets_of(
     administered_hosts: Iterable[str],
     clustered_hosts: Iterable[str],
     remote_database_hosts: Iterable[str],
+    encryption_keys: Iterable[int],
     bmc_credentials: Iterable[str],
 ) -> tuple[Secret, ...]:
     """The standing secrets and those that the named objects bring."""
@@ -113,6 +119,9 @@ def secrets_of(
     for host in remote_database_hosts:
         told = f"Administrator of the database service of '{host}'"
         found.append(Secret(name=database_administrator(host), description=told, generated=False))
+    for number in encryption_keys:
+        told = f"Encrypts the cluster's secrets in etcd (key {number})"
+        found.append(Secret(name=encryption_key(number), description=told))
     for name in bmc_credentials:
         found.append(Secret(name=name, description="Account of baseboard controllers", generated=False))
     return tuple(found)

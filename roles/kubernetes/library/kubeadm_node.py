@@ -38,7 +38,8 @@ options:
   state:
     description:
       - C(examined) only reports. C(holds) says that the node may have a cluster's data, C(ready) that its API
-        serves, C(keys) that it keeps keys of O(authorities).
+        serves, C(keys) that it keeps keys of O(authorities), C(encryption_keys) the names of the keys in
+        O(encryption), the one in use first.
       - C(initialised) is the control plane that makes the cluster, C(joined) a worker, or with O(authorities) a
         further control plane. Both take over what changed since.
       - C(settled) finishes a control plane's join that was interrupted, or undoes it.
@@ -64,6 +65,9 @@ options:
     description: Keys and certificates of a control plane's CAs, by the file's path in kubeadm's folder.
     type: dict
     default: {}
+  encryption:
+    description: The API server's configuration of encryption, as this role writes it.
+    type: path
   reads:
     description: >-
       Files that a control plane's API server reads when it starts, beside its certificates. One that changed is
@@ -133,6 +137,7 @@ ARGUMENTS: dict[str, Any] = {
     "invitation": {"type": "path"},
     "authority": {"type": "str", "default": ""},
     "authorities": {"type": "dict", "default": {}},
+    "encryption": {"type": "path"},
     "reads": {"type": "list", "elements": "path", "default": []},
     "name": {"type": "str", "default": ""},
     "address": {"type": "str", "default": ""},
@@ -525,6 +530,14 @@ def digest_of_wanted(module: AnsibleModule) -> str:
     )
 
 
+def encryption_keys(configuration: str | None) -> list[str]:
+    """What an API server may read secrets with, the one in use first: names of keys, or `identity` for none."""
+    if configuration is None or not Path(configuration).exists():
+        return []
+    found = re.findall(r"(?m)^\s+- (?:name: (\S+)$|(identity): )", Path(configuration).read_text())
+    return [name or identity for name, identity in found]
+
+
 def is_control_plane() -> bool:
     """Whether the node became a control plane, and somebody saw it."""
     return FINISHED.exists() and ADMIN.exists()
@@ -680,6 +693,7 @@ def examine(module: AnsibleModule, node: Node) -> None:
         holds=is_control_plane() or ETCD_DATA.exists(),
         ready=is_control_plane() and is_ready(),
         keys=any(source.exists() for source in keys),
+        encryption_keys=encryption_keys(module.params["encryption"]),
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +14,10 @@ ETCD_URL = "https://127.0.0.1:2379"
 
 ERRORS = (OSError, ValueError, KeyError)
 """What asking raises where there is no answer, or none that says what was asked."""
+
+
+_PAGE = 500
+"""Values that are asked for at once."""
 
 
 class Member(NamedTuple):
@@ -74,6 +80,25 @@ class Store:
             if not self.is_well(member):
                 return f"etcd's member {member} isn't well"
         return ""
+
+    def values(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """Keys that begin with `prefix`, and their values. One of ERRORS if there is no majority."""
+        begin, end = prefix.encode(), prefix.encode()[:-1] + bytes([prefix.encode()[-1] + 1])
+        while True:
+            found = self._ask(
+                f"{ETCD_URL}/v3/kv/range",
+                {
+                    "key": base64.b64encode(begin).decode(),
+                    "range_end": base64.b64encode(end).decode(),
+                    "limit": _PAGE,
+                },
+            )
+            for item in found.get("kvs", ()):
+                begin = base64.b64decode(item["key"])
+                yield begin.decode(), base64.b64decode(item.get("value", ""))
+            if not found.get("more"):
+                return
+            begin += b"\0"
 
     def _ask(self, url: str, said: dict[str, Any] | None = None) -> dict[str, Any]:
         # The CA is an intermediate one whose root isn't here: it is trusted as it is.

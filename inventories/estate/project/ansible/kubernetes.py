@@ -6,6 +6,8 @@ from typing import Any
 
 from estate.host import Host, Role
 from estate.model import Estate
+from estate.project.ansible.secret import secret
+from estate.secrets import encryption_key
 
 EVERY_NODE = ("kube-proxy", "coredns", "pause")
 """Images that any node may have to run. CoreDNS has two replicas that go where there is room."""
@@ -69,6 +71,10 @@ def variables(estate: Estate, host: Host) -> dict[str, Any]:
                 "generation": authorities.generation,
             }
             for short, name in authorities.names.items()
+        ],
+        "kubernetes_encryption_keys": [
+            {"name": f"key-{number}", "secret": secret(encryption_key(number))}
+            for number in cluster.encryption_keys
         ],
         "kubernetes_kubeconfig_file": str(folder / "kubeconfig") if folder else "kubeconfig",
     }

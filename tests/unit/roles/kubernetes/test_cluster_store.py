@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -194,3 +196,38 @@ def test_stranger_learns_nothing(store: Any, pki: Path, members: tuple[Etcd, Etc
     with pytest.raises(OSError, match=r"alert|reset|EOF|pipe"):
         type(store)(other).members()
     assert members[0].name in {member.name for member in store.members()}
+
+
+def put(store: Any, key: str, value: bytes) -> None:
+    """Write as the API server does."""
+    url = type(store).members.__globals__["ETCD_URL"]
+    said = {name: base64.b64encode(text).decode() for name, text in (("key", key.encode()), ("value", value))}
+    store._ask(f"{url}/v3/kv/put", said)
+
+
+def test_values_are_all_found_page_by_page(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the keys that begin so, and of no others."""
+    monkeypatch.setitem(type(store).values.__globals__, "_PAGE", 2)
+    written = {f"/registry/secrets/a/{number}": bytes([number]) for number in range(5)}
+    for key, value in {**written, "/registry/secretsx": b"no", "/registry/pods/a/0": b"no"}.items():
+        put(store, key, value)
+    assert dict(store.values("/registry/secrets/")) == written
+    assert dict(store.values("/registry/none/")) == {}
+
+
+def test_secrets_of_another_key_are_found(store: Any) -> None:
+    """Those in clear, too."""
+    sys.modules["ansible.module_utils.cluster_store"] = loaded("roles/kubernetes/module_utils/cluster_store.py")
+    module = loaded("roles/kubernetes/library/encrypted_secrets.py")
+    for name, value in (
+        ("new", b"k8s:enc:secretbox:v1:key-2:..."),
+        ("old", b"k8s:enc:secretbox:v1:key-1:..."),
+        ("longer", b"k8s:enc:secretbox:v1:key-22:..."),
+        ("clear", b"k8s\x00..."),
+    ):
+        put(store, f"/registry/secrets/default/{name}", value)
+    assert sorted(name.rpartition("/")[2] for name in module.others(store, "key-2")) == [
+        "clear",
+        "longer",
+        "old",
+    ]

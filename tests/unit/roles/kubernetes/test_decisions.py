@@ -17,18 +17,24 @@ import pytest
 ROOT = Path(__file__).resolve().parents[4]
 ALL = ("control1", "control2", "control3")
 
-NOTHING = {"holds": False, "control_plane": False, "ready": False, "keys": False}
+NOTHING: dict[str, Any] = {
+    "holds": False,
+    "control_plane": False,
+    "ready": False,
+    "keys": False,
+    "encryption_keys": [],
+}
 KEYS = {**NOTHING, "keys": True}
 HALF = {**NOTHING, "holds": True}
-SERVES = {"holds": True, "control_plane": True, "ready": True, "keys": True}
+SERVES = {**NOTHING, "holds": True, "control_plane": True, "ready": True, "keys": True}
 DOWN = {**SERVES, "ready": False}
-SILENT: dict[str, bool] = {}
+SILENT: dict[str, Any] = {}
 
 
 class Case(NamedTuple):
     """What the three control planes answered, and what follows."""
 
-    answers: tuple[dict[str, bool], dict[str, bool], dict[str, bool]]
+    answers: tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
     begins: bool
     joining: tuple[str, ...]
     host: str
@@ -65,6 +71,32 @@ CASES = {
     "all are down": Case((DOWN, DOWN, DOWN), begins=False, joining=(), host="control1"),
 }
 
+
+class KeyCase(NamedTuple):
+    """What the control planes read secrets with, and what follows where `key-2` is wanted and `key-1` was."""
+
+    reading: tuple[list[str] | None, list[str] | None, list[str] | None]
+    """None: silent. Without any key: no control plane yet, or one from before secrets were encrypted."""
+    order: tuple[str, ...]
+    used: bool = False
+    members: bool = True
+
+
+NEW, OLD, MIXED = ["key-2", "key-1", "identity"], ["key-1", "identity"], ["key-1", "key-2", "identity"]
+
+KEY_CASES = {
+    "no cluster yet": KeyCase(([], [], []), order=tuple(NEW), used=True, members=False),
+    "never encrypted": KeyCase(([], [], []), order=("identity", "key-2", "key-1")),
+    "nobody knows it": KeyCase((OLD, OLD, OLD), order=tuple(MIXED)),
+    "one doesn't know it": KeyCase((MIXED, MIXED, OLD), order=tuple(MIXED)),
+    "all know it": KeyCase((MIXED, MIXED, MIXED), order=tuple(NEW)),
+    "one uses it": KeyCase((NEW, MIXED, MIXED), order=tuple(NEW)),
+    "all use it": KeyCase((NEW, NEW, NEW), order=tuple(NEW), used=True),
+    "one is silent before": KeyCase((OLD, OLD, None), order=tuple(MIXED)),
+    "one is silent on the way": KeyCase((MIXED, MIXED, None), order=tuple(MIXED)),
+    "one is silent afterwards": KeyCase((None, NEW, NEW), order=tuple(NEW)),
+}
+
 PLAYBOOK = """
 - hosts: control1
   gather_facts: false
@@ -76,7 +108,8 @@ PLAYBOOK = """
         mode: "0600"
         content: >-
           {{{{ {{'begins': __kubernetes_begins, 'joining': __kubernetes_joining, 'host': __kubernetes_host,
-                'silent': __kubernetes_silent}} | to_json }}}}
+                'silent': __kubernetes_silent, 'order': __kubernetes_encryption_order,
+                'used': __kubernetes_key_is_used}} | to_json }}}}
       loop: "{{{{ cases }}}}"
       vars:
         __kubernetes_examined: "{{{{ item.examined }}}}"
@@ -98,7 +131,21 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         }
         for name, case in CASES.items()
     ]
-    given = {"cases": cases, "kubernetes_cluster": {"control_planes": list(ALL)}}
+    cases += [
+        {
+            "name": name,
+            "examined": {
+                "results": [_reads(*item, case.members) for item in zip(ALL, case.reading, strict=True)]
+            },
+        }
+        for name, case in KEY_CASES.items()
+    ]
+    keys = [{"name": "key-2", "secret": "second"}, {"name": "key-1", "secret": "first"}]
+    given = {
+        "cases": cases,
+        "kubernetes_cluster": {"control_planes": list(ALL)},
+        "kubernetes_encryption_keys": keys,
+    }
     (folder / "vars.json").write_text(json.dumps(given))
     done = subprocess.run(
         [
@@ -113,15 +160,30 @@ def decided(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return {name: json.loads((folder / f"{name}.json").read_text()) for name in CASES}
+    return {case["name"]: json.loads((folder / f"{case['name']}.json").read_text()) for case in cases}
+
+
+def _reads(host: str, keys: list[str] | None, member: bool) -> dict[str, Any]:
+    """What a host answers that reads secrets with these keys."""
+    if keys is None:
+        return {"item": host}
+    return {"item": host, **(SERVES if member else NOTHING), "encryption_keys": keys}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_decision(decided: dict[str, Any], name: str) -> None:
     case = CASES[name]
-    assert decided[name] == {
+    found = {key: decided[name][key] for key in ("begins", "joining", "host", "silent")}
+    assert found == {
         "begins": case.begins,
         "joining": list(case.joining),
         "host": case.host,
         "silent": list(case.silent),
     }
+
+
+@pytest.mark.parametrize("name", KEY_CASES)
+def test_nobody_writes_secrets_with_a_key_that_another_cannot_read(decided: dict[str, Any], name: str) -> None:
+    """And they are written again only once everybody uses it."""
+    case = KEY_CASES[name]
+    assert (decided[name]["order"], decided[name]["used"]) == (list(case.order), case.used)

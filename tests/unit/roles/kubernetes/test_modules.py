@@ -12,7 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
 from ansible.module_utils.testing import patch_module_args
 from tests.ansible_source import loaded
 
@@ -62,7 +64,7 @@ class FakeModule:
     check_mode = False
 
     def __init__(self, codes: dict[str, int], **params: Any) -> None:
-        self.codes, self.params = codes, {"reads": [], **params}
+        self.codes, self.params = codes, {"encryption": None, "reads": [], **params}
         self.commands: list[str] = []
         self.answers: dict[str, str] = {}
         """What programs say by their names. openssl's answer is the key in our certificates: the first word."""
@@ -610,3 +612,39 @@ def test_examination_tells_what_a_machine_holds(
         False,
         False,
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "keys"),
+    [
+        (None, []),
+        ("", []),
+        (["key-2", "key-1", "identity"], ["key-2", "key-1", "identity"]),
+        (["identity", "key-1"], ["identity", "key-1"]),
+    ],
+)
+def test_keys_are_read_in_their_order(
+    kubeadm: Any, tmp_path: Path, written: list[str] | str | None, keys: list[str]
+) -> None:
+    """From what the role's own template writes."""
+    file = tmp_path / "encryption.yml"
+    if isinstance(written, str):
+        file.write_text(written)
+    elif written is not None:
+        template = Path(kubeadm.__file__).parents[1] / "templates/encryption.yml.j2"
+        environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True)  # noqa: S701 - not HTML
+        environment.filters["b64encode"] = lambda text: base64.b64encode(text.encode()).decode()
+        environment.filters["comment"] = lambda text: f"# {text}"
+        names = {name: {"name": name, "secret": f"secret of {name}"} for name in written}
+        text = environment.from_string(template.read_text()).render(
+            ansible_managed="managed",
+            __kubernetes_encryption_order=written,
+            kubernetes_encryption_keys=list(names.values()),
+        )
+        providers = yaml.safe_load(text)["resources"][0]["providers"]
+        assert [next(iter(item)) for item in providers] == [
+            "identity" if name == "identity" else "secretbox" for name in written
+        ]
+        file.write_text(text)
+    assert kubeadm.encryption_keys(str(file)) == keys
+    assert kubeadm.encryption_keys(None) == []

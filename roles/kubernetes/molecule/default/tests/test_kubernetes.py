@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import time
@@ -478,3 +479,32 @@ def test_who_did_what_is_in_the_audit_log_without_what_was_said(
 @pytest.mark.on("control1")
 def test_the_api_server_shows_nobody_its_inner_state(host: Any) -> None:
     assert host.run(f"{KUBECTL} get --raw /debug/pprof/").rc != 0
+
+
+IN_ETCD = """curl -sS --cacert {pki}/etcd/ca.crt --cert {pki}/apiserver-etcd-client.crt \\
+    --key {pki}/apiserver-etcd-client.key https://127.0.0.1:2379/v3/kv/range --data '{question}'"""
+
+
+def in_etcd(host: Any, prefix: str) -> list[bytes]:
+    """Values of all keys that begin so."""
+    begin, end = (
+        base64.b64encode(text.encode()).decode() for text in (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1))
+    )
+    question = json.dumps({"key": begin, "range_end": end})
+    found = json.loads(host.check_output(IN_ETCD.format(pki=PKI, question=question)))
+    return [base64.b64decode(item["value"]) for item in found["kvs"]]
+
+
+@pytest.mark.on("control1")
+def test_secrets_are_encrypted_in_etcd_with_the_new_key(host: Any, machine: Any, namespace: str) -> None:
+    """Also those from before it was replaced; every API server reads them."""
+    host.check_output(
+        f"{KUBECTL} -n {namespace} create secret generic mine --from-literal=word=nobody-may-read-this"
+    )
+    values = in_etcd(host, "/registry/secrets/")
+    assert len(values) >= 2
+    assert [value[:40] for value in values if not value.startswith(b"k8s:enc:secretbox:v1:key-2:")] == []
+    for name in CONTROL_PLANES:
+        own = f"{KUBECTL} --server https://127.0.0.1:6443 --tls-server-name kubernetes -n {namespace}"
+        assert "bm9ib2R5LW1heS1yZWFkLXRoaXM=" in machine(name).check_output(f"{own} get secret mine -o json")
+        assert machine(name).file("/etc/smartgouv/kubernetes-api/encryption.yml").mode == 0o600
