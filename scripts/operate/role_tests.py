@@ -32,7 +32,7 @@ from operate.reporting import Report, seconds
 ROLES = ROOT / "roles"
 RUN_LABEL = "smartgouv.molecule.run"
 ROLE_LABEL = "smartgouv.molecule"
-LONGEST = ("xroad_server", "kubernetes", "configuration_proxy", "security_server_cluster", "central_server")
+LONGEST = ("kubernetes", "xroad_server", "configuration_proxy", "security_server_cluster", "central_server")
 """They begin, so that none of them is left alone at the end."""
 SHOWN_LINES = 25
 """How much of a failed role's output stands in the report; the rest is in its file."""
