@@ -407,7 +407,7 @@ def test_api_stays_reachable_when_a_control_plane_is_lost(
     assert lost < 10
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def namespace(machine: Any) -> Iterator[str]:
     """A namespace that says nothing of itself."""
     host = machine("control1")
