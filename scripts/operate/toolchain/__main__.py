@@ -24,7 +24,7 @@ Json = Annotated[
 ]
 
 _PARTS = {
-    "binaries": ("bin", "binaries", "go"),
+    "binaries": ("bin", "binaries", "files", "go"),
     "images": ("images", "images.json", "python-packages"),
     "mirror": ("mirror", "mirror-apt", "deb", "debs"),
     "node-image": ("node-image",),

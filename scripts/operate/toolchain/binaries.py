@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +22,9 @@ MODULES = SOURCES / "modules"
 _LINKING = "-s -w"
 """Without symbol tables and debugging data: a third smaller."""
 
+_ENVIRONMENT = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
+"""What keeps a build apart from the settings of this machine's Go."""
+
 _ROOM_COLD_GIB = 14
 """Go's module and build caches after a build of everything."""
 
@@ -37,6 +40,8 @@ class Description(BaseModel):
     version: dict[str, list[str]] = {}
     cgo: bool = False
     tags: list[str] = []
+    files: list[str] = []
+    """What is kept of the module's own folder: paths in it."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ class Module:
         shape = [go.version, _LINKING, json.dumps(self.stamps), json.dumps(self.programs)]
         if self.description.cgo or self.description.tags:
             shape.append(json.dumps([self.description.cgo, self.description.tags]))
+        if self.description.files:
+            shape.append(json.dumps(self.description.files))
         return digest(self._requirements, (self.folder / "go.sum").read_bytes(), *shape)
 
     def version_arguments(self, program: str) -> list[str]:
@@ -115,6 +122,8 @@ class Binaries:
     programs: dict[str, Path]
     versions: dict[str, str]
     """By module name: v1.2.3."""
+    files: dict[str, Path] = field(default_factory=dict)
+    """By module name: the folder with what is kept of the module's own."""
 
 
 def ensure(progress: Progress) -> Binaries:
@@ -122,6 +131,7 @@ def ensure(progress: Progress) -> Binaries:
     go = find(progress)
     programs: dict[str, Path] = {}
     versions: dict[str, str] = {}
+    files: dict[str, Path] = {}
     with locked("binaries"):
         for module in modules():
             folder = _folder(module, go)
@@ -137,9 +147,12 @@ def ensure(progress: Progress) -> Binaries:
                     step.note(f"{size / 2**20:.0f} MiB")
             programs |= {name: folder / "bin" / name for name in module.programs}
             versions[module.name] = module.version
+            if module.description.files:
+                files[module.name] = folder / "files"
+                point(place("files", module.name), folder / "files")
         for name, path in programs.items():
             point(place("bin", name), path)
-    return Binaries(programs, versions)
+    return Binaries(programs, versions, files)
 
 
 def present() -> dict[str, bool]:
@@ -166,22 +179,43 @@ def _build(module: Module, go: Go, folder: Path) -> None:
         purpose=f"building {module.name} {module.version}",
         next_step="go env GOPROXY GOSUMDB   # can Go reach its module proxy?",
         directory=module.folder,
-        environment={
-            "CGO_ENABLED": "1" if module.description.cgo else "0",
-            "GOTOOLCHAIN": "local",
-            "GOWORK": "off",
-            "GOFLAGS": "",
-        },
+        environment={"CGO_ENABLED": "1" if module.description.cgo else "0", **_ENVIRONMENT},
     )
     for program, package in module.programs.items():
         if built_name(package) != program:
             (out / built_name(package)).rename(out / program)
         _prove(module, program, out / program)
+    _keep_files(module, go, folder / "files")
+
+
+def _keep_files(module: Module, go: Go, folder: Path) -> None:
+    """Copy what is kept of the module's own folder, where Go has everything read-only."""
+    if not module.description.files:
+        return
+    found = run(
+        [go.program, "list", "-mod=readonly", "-m", "-f={{.Dir}}", module.description.module],
+        purpose=f"finding the folder of {module.description.module}",
+        directory=module.folder,
+        environment=_ENVIRONMENT,
+    )
+    folder.mkdir()
+    run(
+        [
+            *("cp", "--recursive", "--parents", "--no-preserve=mode", f"--target-directory={folder}"),
+            *module.description.files,
+        ],
+        purpose=f"keeping files of {module.name}",
+        directory=Path(found.strip()),
+    )
 
 
 def _prove(module: Module, program: str, path: Path) -> None:
     """Refuse a program that doesn't call itself by the version that it was built from."""
-    shown = run([str(path), *module.version_arguments(program)], purpose=f"asking {program} for its version")
+    shown = run(
+        [str(path), *module.version_arguments(program)],
+        purpose=f"asking {program} for its version",
+        with_errors=True,
+    )
     if module.version.removeprefix("v") not in shown:
         raise Failure(
             f"{program} was built from {module.version} and calls itself '{shown.strip()[:80]}'",

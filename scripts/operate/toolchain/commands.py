@@ -27,8 +27,9 @@ def run(
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
     given: str | None = None,
+    with_errors: bool = False,
 ) -> str:
-    """Run `command` and return its standard output.
+    """Run `command` and return its standard output; `with_errors` also what it said on the other one.
 
     `purpose` completes the sentence "… failed" for people. The end of both outputs becomes the failure's
     detail, so nothing secret may be printed by the program. `given` goes to its standard input.
@@ -54,7 +55,7 @@ def run(
     )
     if result.returncode != 0:
         raise _failure(command, result, purpose, next_step)
-    return result.stdout
+    return result.stdout + result.stderr if with_errors else result.stdout
 
 
 _PACKAGES = {

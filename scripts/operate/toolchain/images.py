@@ -61,6 +61,18 @@ class Description(BaseModel):
     packages: list[str] = []
     entrypoint: list[str] = []
     version: str | None = None
+    files: dict[str, str] = {}
+    """What the module keeps of its own folder → where it lies in the image. A *.sh can be executed there."""
+    links: dict[str, str] = {}
+    """A symbolic link in the image → what it names."""
+    without: list[str] = []
+    """Patterns of files that are left out of the packages."""
+
+    def shape(self) -> str:
+        """What of it shapes an image; what says nothing doesn't, so that the other images keep their keys."""
+        return self.model_dump_json(
+            exclude={name for name in ("files", "links", "without") if not getattr(self, name)}
+        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +99,7 @@ def ensure(progress: Progress, binaries: Binaries) -> dict[str, Image]:
     images: dict[str, Image] = {}
     with locked("images"):
         for name, text in described().items():
-            built = _of_parts(name, text, binaries.versions, binaries.programs, progress)
+            built = _of_parts(name, text, binaries, progress)
             if not text.local:
                 images[name] = built
         for folder in applications():
@@ -99,7 +111,7 @@ def ensure(progress: Progress, binaries: Binaries) -> dict[str, Image]:
 def local(name: str, progress: Progress) -> Image:
     """An image for this machine alone, built if it is missing."""
     with locked("images"):
-        return _of_parts(name, described()[name], {}, {}, progress)
+        return _of_parts(name, described()[name], Binaries({}, {}), progress)
 
 
 def manifest(images: Mapping[str, Image]) -> str:
@@ -138,22 +150,22 @@ def application_version() -> str:
 def _of_parts(
     name: str,
     text: Description,
-    versions: Mapping[str, str],
-    built: Mapping[str, Path],
+    binaries: Binaries,
     progress: Progress,
 ) -> Image:
-    version = text.version or versions[str(text.module)].removeprefix("v")
-    programs = {program: built[program] for program in text.programs}
+    version = text.version or binaries.versions[str(text.module)].removeprefix("v")
+    programs = {program: binaries.programs[program] for program in text.programs}
     entries = [entry(path) for path in programs.values()]
     application = python_packages.application(text.python, progress) if text.python else None
     if application is not None:
         entries.append(application.key)
-    key = digest(_FORMAT, text.model_dump_json(), version, *entries, *_base(text.packages))
+    # Files of the module have the programs' entry: it tells them too.
+    key = digest(_FORMAT, text.shape(), version, *entries, *_base(text.packages))
 
     def prepare(context: Path) -> None:
         root = context / "root"
         if text.packages:
-            _unpack(text.packages, root)
+            _unpack(text.packages, root, text.without)
         bin_folder = root / "usr/local/bin"
         bin_folder.mkdir(parents=True)
         for program, path in programs.items():
@@ -163,12 +175,28 @@ def _of_parts(
             lies.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, lies)
             lies.chmod(0o755 if lies.parent.name == "bin" else 0o644)
+        for source, target in text.files.items():
+            _lay(binaries.files[str(text.module)] / source, root / target.removeprefix("/"))
+        for target, named in text.links.items():
+            lies = root / target.removeprefix("/")
+            lies.parent.mkdir(parents=True, exist_ok=True)
+            lies.symlink_to(named)
         lines = ["FROM scratch", "COPY root/ /", "ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin"]
         if text.entrypoint:
             lines.append(f"ENTRYPOINT {json.dumps(text.entrypoint)}")
         (context / "Containerfile").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     return _image(name, version, key, prepare, [], progress)
+
+
+def _lay(source: Path, target: Path) -> None:
+    """Copy a file or a folder of a module into an image."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+        target.chmod(0o755 if target.suffix == ".sh" else 0o644)
 
 
 def _of_application(folder: Path, progress: Progress) -> Image:
@@ -239,7 +267,7 @@ def _base(packages: Sequence[str]) -> list[str]:
     return [*packages, *(source.line() for source in apt_source.sources()), _ACCOUNTS, _GROUPS]
 
 
-def _unpack(packages: Sequence[str], root: Path) -> None:
+def _unpack(packages: Sequence[str], root: Path, without: Sequence[str] = ()) -> None:
     """Unpack packages and what they depend on: no maintainer scripts, no package manager."""
     options = root.with_name("apt.conf")
     options.write_text(apt_source.settings(), encoding="utf-8")
@@ -251,6 +279,7 @@ def _unpack(packages: Sequence[str], root: Path) -> None:
             "--dpkgopt=path-exclude=/usr/share/locale/*",
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+            *(f"--dpkgopt=path-exclude={pattern}" for pattern in without),
             f"--include={','.join(packages)}",
             *(apt_source.RELEASE, str(root)),
             *(source.line() for source in apt_source.sources()),

@@ -55,6 +55,7 @@ def test_everything_that_shapes_a_program_shapes_its_name(tmp_path: Path) -> Non
     assert _module(tmp_path).key(Go("/elsewhere/go", "go1.26.8")) == key
     assert _module(tmp_path).key(Go("/go", "go1.27.0")) != key
     assert _module(tmp_path, stamps={"p.V": "x"}).key(_GO) != key
+    assert _module(tmp_path, files=["bpf"]).key(_GO) != key
     module = _module(tmp_path)
     (tmp_path / "go.sum").write_text("other\n")
     assert module.key(_GO) != key
@@ -78,7 +79,9 @@ def test_go_names_programs_after_folders(package: str, name: str) -> None:
 def test_the_committed_modules_are_complete() -> None:
     """Each has a version, programs, and no stamp that stays unfilled."""
     names = {module.name for module in modules()}
-    assert {"kubernetes", "containerd", "etcd", "coredns", "step", "step-ca", "helm", "pulumi"} == names
+    assert {
+        *("kubernetes", "containerd", "etcd", "coredns", "step", "step-ca", "helm", "pulumi", "cilium"),
+    } == names
     programs = {program for module in modules() for program in module.programs}
     assert {"kubelet", "kubeadm", "kubectl", "kube-apiserver", "etcd", "containerd-shim-runc-v2"} <= programs
     for module in modules():

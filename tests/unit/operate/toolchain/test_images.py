@@ -28,7 +28,7 @@ class Builds:
             (name,) = (
                 word.split("=")[2] for word in command if word.startswith("--label=") and "title" in word
             )
-            shutil.copytree(command[-1], self.contexts / name, dirs_exist_ok=True)
+            shutil.copytree(command[-1], self.contexts / name, symlinks=True, dirs_exist_ok=True)
         elif command[0] == "skopeo":
             layout = Path(command[-1].split(":")[1])
             (layout / "index.json").write_text(json.dumps({"manifests": [{"digest": "sha256:0"}]}))
@@ -61,6 +61,42 @@ def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builds:
     monkeypatch.setattr(images.python_packages, "ensure", lambda *_: packages)
     monkeypatch.setattr(images, "run", builds.run)
     return builds
+
+
+def test_what_a_description_leaves_unsaid_keeps_its_key() -> None:
+    """An image isn't made anew because another one has files of its module."""
+    plain = images.Description(module="coredns", programs=["coredns"])
+
+    assert "files" not in plain.shape()
+    assert "bpf" in plain.model_copy(update={"files": {"bpf": "/bpf"}}).shape()
+
+
+def test_an_image_has_what_its_module_keeps(
+    builds: Builds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders and scripts of the module, and links; a script can be executed."""
+    entry = tmp_path / "cache/smartgouv/binaries/some-key"
+    (entry / "bin").mkdir(parents=True)
+    (entry / "bin/agent").touch()
+    (entry / "files/sources/lib").mkdir(parents=True)
+    (entry / "files/sources/lib/x.h").touch()
+    (entry / "files/begin.sh").touch(mode=0o444)
+    description = images.Description(
+        module="some",
+        programs=["agent"],
+        files={"sources": "/var/lib/sources", "begin.sh": "/begin.sh"},
+        links={"/opt/agent": "/usr/local/bin/agent"},
+    )
+    monkeypatch.setattr(images, "described", lambda: {"some": description})
+    monkeypatch.setattr(images, "applications", list)
+    images.ensure(
+        Silent(), Binaries({"agent": entry / "bin/agent"}, {"some": "v1.2.3"}, {"some": entry / "files"})
+    )
+    root = builds.contexts / "some/root"
+
+    assert (root / "var/lib/sources/lib/x.h").is_file()
+    assert (root / "begin.sh").stat().st_mode & 0o777 == 0o755
+    assert str((root / "opt/agent").readlink()) == "/usr/local/bin/agent"
 
 
 def test_what_is_shared_is_no_image(builds: Builds) -> None:
