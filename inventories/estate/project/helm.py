@@ -9,6 +9,7 @@ from estate.host import Role
 from estate.model import Estate
 from estate.network import LISTENERS, Endpoint
 from estate.platform import Sector
+from estate.project.pod_flows import callers, reachable
 
 DATABASE_SECRET = "database"  # noqa: S105 the object's name, not a password
 """The Kubernetes secret with the password of a system's database, in the system's own namespace."""
@@ -29,7 +30,10 @@ def sector_system(estate: Estate, sector: Sector) -> dict[str, Any]:
         "database": _database(estate, sector.database),
         "caBundle": ROOT_CONFIG_MAP,
         "service": {"nodePort": sector.node_port},
-        "networkPolicy": {"from": _nodes(estate), "databaseAddress": _database_address(estate)},
+        "networkPolicy": {
+            "from": callers(estate, sector.node_port),
+            "databaseAddress": _database_address(estate),
+        },
     }
 
 
@@ -52,9 +56,9 @@ def portal(estate: Estate) -> dict[str, Any]:
         "service": {"nodePort": estate.portal.node_port},
         "timeZone": estate.site.time_zone,
         "networkPolicy": {
-            "from": _nodes(estate),
+            "from": callers(estate, estate.portal.node_port),
             "databaseAddress": _database_address(estate),
-            "exchangeAddress": str(server.address),
+            "exchangeAddress": reachable(estate, server.address, port),
         },
     }
 
@@ -76,12 +80,8 @@ def _database(estate: Estate, name: str) -> dict[str, Any]:
 
 
 def _database_address(estate: Estate) -> str:
-    return str(estate.hosts_with(Role.POSTGRESQL)[0].address)
-
-
-def _nodes(estate: Estate) -> list[str]:
-    """The nodes: what the load balancer sends comes from the node that it chose."""
-    return sorted(f"{node.address}/32" for node in estate.kubernetes_nodes)
+    database = estate.hosts_with(Role.POSTGRESQL)[0]
+    return reachable(estate, database.address, LISTENERS[Endpoint.POSTGRESQL].port)
 
 
 def _catalogue(estate: Estate) -> list[dict[str, Any]]:

@@ -41,9 +41,18 @@ class SystemArgs(Arguments):
     release: ReleaseArgs
 
 
-class PlatformArgs(Arguments):
-    """The portal and the sector systems."""
+class ClusterArgs(Arguments):
+    """What the cluster's own pods need of the network."""
 
+    api_servers: tuple[str, ...] = Field(min_length=1)
+    """Addresses that the API's service stands for."""
+    api_port: int
+
+
+class PlatformArgs(Arguments):
+    """The portal and the sector systems, and the network of the cluster that they are in."""
+
+    cluster: ClusterArgs
     portal: SystemArgs
     sector_systems: tuple[SystemArgs, ...]
 

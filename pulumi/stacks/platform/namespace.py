@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from pulumi import ComponentResource, Input, Output, ResourceOptions
-from pulumi_kubernetes import core, meta, networking
+from pulumi_kubernetes import core, networking
 
 from estate.project.helm import ROOT_CONFIG_MAP
 from stacks.platform.arguments import NamespaceArgs
+from stacks.platform.policies import asking_for_names, closed
 
 POD_SECURITY = "restricted"
 """The strictest of Kubernetes' Pod Security Standards."""
 
-_EVERY_POD = meta.v1.LabelSelectorArgs()
-
 
 class Namespace(ComponentResource):
-    """A namespace with pod security, a quota, closed network and the site's root certificate.
-
-    The network policy is accepted by every cluster and enforced only by some network plugins.
-    """
+    """A namespace with pod security, a quota, closed network and the site's root certificate."""
 
     name: Output[str]
 
@@ -50,18 +46,11 @@ class Namespace(ComponentResource):
             spec={"hard": {"pods": str(args.pods), "limits.memory": f"{args.memory_mib}Mi"}},
             opts=child,
         )
-        networking.v1.NetworkPolicy(
-            f"{name}-closed",
-            metadata={"name": "closed", "namespace": self.name},
-            spec=networking.v1.NetworkPolicySpecArgs(
-                pod_selector=_EVERY_POD, policy_types=["Ingress", "Egress"]
-            ),
-            opts=child,
-        )
+        closed(name, self.name, self)
         networking.v1.NetworkPolicy(
             f"{name}-names",
             metadata={"name": "names", "namespace": self.name},
-            spec=_asking_for_names(),
+            spec=asking_for_names(),
             opts=child,
         )
         core.v1.ConfigMap(
@@ -71,19 +60,3 @@ class Namespace(ComponentResource):
             opts=child,
         )
         self.register_outputs({"name": self.name})
-
-
-def _asking_for_names() -> networking.v1.NetworkPolicySpecArgs:
-    """Every pod may ask the cluster's DNS."""
-    peer = networking.v1.NetworkPolicyPeerArgs(
-        namespace_selector=meta.v1.LabelSelectorArgs(
-            match_labels={"kubernetes.io/metadata.name": "kube-system"}
-        ),
-        pod_selector=meta.v1.LabelSelectorArgs(match_labels={"k8s-app": "kube-dns"}),
-    )
-    ports = [networking.v1.NetworkPolicyPortArgs(port=53, protocol=protocol) for protocol in ("UDP", "TCP")]
-    return networking.v1.NetworkPolicySpecArgs(
-        pod_selector=_EVERY_POD,
-        policy_types=["Egress"],
-        egress=[networking.v1.NetworkPolicyEgressRuleArgs(to=[peer], ports=ports)],
-    )

@@ -1,4 +1,4 @@
-"""The program: a provider, the sector systems, the portal."""
+"""The program: a provider, the cluster's own network policies, the sector systems, the portal."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ import pulumi_kubernetes
 
 from estate.load import load_secret
 from estate.model import Estate
-from estate.project import helm
+from estate.project import helm, pod_flows
 from estate.secrets import database_password
-from stacks.platform.arguments import NamespaceArgs, PlatformArgs, ReleaseArgs, Secrets, SystemArgs
+from stacks.platform.arguments import (
+    ClusterArgs,
+    NamespaceArgs,
+    PlatformArgs,
+    ReleaseArgs,
+    Secrets,
+    SystemArgs,
+)
+from stacks.platform.policies import SystemPolicies
 from stacks.platform.portal import Portal
 from stacks.platform.sector_system import SectorSystem
 from stacks.providers.kubernetes import refuse_in
@@ -25,6 +33,7 @@ PORTAL = "portal"
 def arguments(estate: Estate) -> PlatformArgs:
     """What the program declares for this estate. ValueError while an image's digest isn't known."""
     return PlatformArgs(
+        cluster=ClusterArgs(api_servers=pod_flows.api_servers(estate), api_port=pod_flows.API_PORT),
         portal=_system(PORTAL, "portal", estate.portal.replicas, helm.portal(estate)),
         sector_systems=tuple(
             _system(sector.name, "sector-system", sector.replicas, helm.sector_system(estate, sector))
@@ -63,6 +72,7 @@ def declare(args: PlatformArgs, values: Secrets) -> None:
     """Declare a platform."""
     provider = pulumi_kubernetes.Provider("cluster", kubeconfig=pulumi.Output.secret(values.kubeconfig))
     options = pulumi.ResourceOptions(providers=[provider])
+    SystemPolicies("system", args.cluster, opts=options)
     for system in args.sector_systems:
         name = system.namespace.name
         SectorSystem(

@@ -110,6 +110,26 @@ def test_namespaces_are_closed_and_strict(recorded: Recorder) -> None:
         assert closed == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
+@pytest.mark.parametrize("name", ["default", "kube-node-lease", "kube-public", "kube-system"])
+def test_the_clusters_own_namespaces_are_closed(recorded: Recorder, name: str) -> None:
+    closed = recorded.of(POLICY)[f"{name}-closed"]
+    assert closed["metadata"] == {"name": "closed", "namespace": name}
+    assert closed["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_every_pod_may_ask_the_clusters_dns_and_that_the_api(recorded: Recorder) -> None:
+    policy = recorded.of(POLICY)["kube-system-names"]
+    assert policy["metadata"]["namespace"] == "kube-system"
+    spec = policy["spec"]
+    assert spec["podSelector"] == {"matchLabels": {"k8s-app": "kube-dns"}}
+    (rule,) = spec["ingress"]
+    assert rule["from"] == [{"namespaceSelector": {}}]
+    assert sorted((port["protocol"], port["port"]) for port in rule["ports"]) == [("TCP", 53), ("UDP", 53)]
+    (rule,) = spec["egress"]
+    assert [peer["ipBlock"]["cidr"] for peer in rule["to"]] == [f"10.80.40.{last}/32" for last in (11, 12, 13)]
+    assert rule["ports"] == [{"port": 6443, "protocol": "TCP"}]
+
+
 def test_civil_registry_reads_its_own_database_by_name(recorded: Recorder) -> None:
     values = recorded.of(RELEASE)["civil-registry"]["values"]
     assert values["sector"] == "civil-registry"
