@@ -7,7 +7,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from operate.acceptance import certificates, evidence, exchange, monitoring, paths, requests, trust_services
+from operate.acceptance import (
+    certificates,
+    evidence,
+    exchange,
+    monitoring,
+    paths,
+    pods,
+    requests,
+    trust_services,
+)
 from operate.acceptance.result import Check
 from operate.failure import Failure
 from operate.run import Outcome, Run
@@ -16,6 +25,7 @@ GROUPS: tuple[tuple[str, Callable[..., list[Check]]], ...] = (
     ("citizens' requests", requests.check),
     ("messages", exchange.check),
     ("forbidden paths", paths.check),
+    ("pods' paths", pods.check),
     ("certificates", certificates.check),
     ("trust services", trust_services.check),
     ("monitoring", monitoring.check),

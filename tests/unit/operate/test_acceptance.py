@@ -12,7 +12,7 @@ import pytest
 
 from estate import load
 from estate.federation import SubsystemId
-from operate.acceptance import certificates, evidence, exchange, paths, probe
+from operate.acceptance import certificates, evidence, exchange, paths, pods, probe
 from operate.acceptance.result import Check
 from operate.messages.answer import Answer
 from operate.messages.verification import Check as Outcome
@@ -48,6 +48,45 @@ def test_an_answer_from_the_host_itself_fails_the_path() -> None:
     assert paths._judged("public", "data", [(path, "dropped")]).passed
     assert not paths._judged("public", "data", [(path, "refused")]).passed
     assert "citizen1 → database1:5432" in paths._judged("public", "data", [(path, "open")]).detail
+
+
+def test_a_pod_is_asked_for_its_own_paths_and_for_those_of_others() -> None:
+    """The portal alone reaches the exchange; nobody reaches another system's pods, the API or a node."""
+    estate = load("lab")
+    listed = {
+        "items": [
+            {
+                "metadata": {"namespace": name, "name": f"{name}-1"},
+                "spec": {"containers": [{"ports": [{"containerPort": 8000}]}]},
+                "status": {"podIP": address},
+            }
+            for name, address in (
+                ("portal", "10.80.131.5"),
+                ("health", "10.80.132.6"),
+                ("kube-system", "10.1.1.1"),
+            )
+        ]
+    }
+    running = pods.running(estate, json.dumps(listed))
+    portal, health = pods.allowed(estate, "portal"), pods.allowed(estate, "health")
+
+    assert ("names", "10.80.192.10", 53) in health
+    assert {target.name for target in portal} - {target.name for target in health} == {"ss-portal"}
+    tried = {(target.name, target.port) for target in pods.forbidden(estate, "health", running, health)}
+    assert {("portal-1", 8000), ("control1", 6443), ("control1", 10250), ("worker1", 30080)} <= tried
+    assert not {("health-1", 8000), ("database1", 5432)} & tried
+    assert ("kube-system-1", 8000) not in tried
+
+
+def test_a_path_of_a_pod_must_be_as_it_should() -> None:
+    """Open where it is needed; elsewhere dropped, not refused."""
+    target = pods.Target("database1", "10.80.30.11", 5432)
+
+    def judged(own: str, other: str) -> list[bool]:
+        return [check.passed for check in pods._judged("health", [target], [target], [own, other])]
+
+    assert judged("open", "dropped") == [True, True]
+    assert judged("dropped", "refused") == [False, False]
 
 
 def test_tls_endpoints_follow_the_roles() -> None:
