@@ -13,6 +13,7 @@ short_description: Container images of a Kubernetes node
 description:
   - Pulls images by digest, or reads them from archives, and gives each the name and tag that kubeadm expects.
   - Images that are there already, of the same digest, are left alone.
+  - The kubelet, which pulls none of them, is told to keep them when it makes room on a full disk.
   - In check mode on a node whose runtime doesn't run yet, all of them are predicted.
 author: SMARTGOUV infrastructure
 options:
@@ -37,6 +38,8 @@ options:
 """
 
 RUNTIME = Path("/run/containerd/containerd.sock")
+PINNED = "io.cri-containerd.pinned=pinned"
+"""The label by which containerd tells the kubelet that an image must stay."""
 
 ARGUMENTS: dict[str, Any] = {
     "repository": {"type": "str", "required": True},
@@ -59,6 +62,11 @@ def digests(listing: str) -> dict[str, str]:
     """Digest of each image, by name, from the output of `ctr images ls`."""
     rows = (line.split() for line in listing.splitlines()[1:])
     return {row[0]: row[2] for row in rows if len(row) > 2}
+
+
+def pinned(listing: str) -> set[str]:
+    """Names of the images that must stay, from the output of `ctr images ls`."""
+    return {line.split()[0] for line in listing.splitlines()[1:] if PINNED in line}
 
 
 def is_present(image: dict[str, Any], name: str, known: dict[str, str]) -> bool:
@@ -93,8 +101,9 @@ def main() -> None:
             )
         return str(output)
 
-    known = digests(ctr("images", "ls"))
-    missing = [(image, name) for image, name in named if not is_present(image, name, known)]
+    listing = ctr("images", "ls")
+    known, kept = digests(listing), pinned(listing)
+    missing = [(image, name) for image, name in named if name not in kept or not is_present(image, name, known)]
     if not module.check_mode:
         for image, name in missing:
             if image["archive"]:
@@ -105,6 +114,7 @@ def main() -> None:
                 ctr("images", "pull", *hosts, image["reference"])
             if image["reference"] != name:
                 ctr("images", "tag", "--force", image["reference"], name)
+            ctr("images", "label", name, PINNED)
     module.exit_json(changed=bool(missing), images=[name for _, name in missing])
 
 

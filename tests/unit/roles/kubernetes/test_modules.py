@@ -44,6 +44,14 @@ def test_image_counts_as_present_with_its_digest_only(reference: str, name: str,
     assert images.is_present({"reference": reference}, name, images.digests(LISTING)) is present
 
 
+def test_image_that_may_go_is_told_apart_from_one_that_must_stay() -> None:
+    images = module("node_images")
+    kept = LISTING.replace("1 MiB\n", f"1 MiB linux/amd64 {images.PINNED}\n")
+    assert images.pinned(LISTING) == set()
+    assert images.pinned(kept) == {"registry.test/a:1"}
+    assert images.digests(kept) == images.digests(LISTING)
+
+
 def test_images_are_predicted_before_there_is_a_runtime(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
