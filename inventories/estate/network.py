@@ -40,6 +40,10 @@ class Endpoint(StrEnum):
     CLUSTER_STORE_PEERS = "cluster_store_peers"
     """etcd, where its members agree with one another."""
     KUBELET = "kubelet"
+    POD_TUNNEL = "pod_tunnel"
+    """Where nodes exchange the packets of their pods."""
+    NODE_HEALTH = "node_health"
+    """Where the nodes' network agents ask one another whether they are there."""
     PORTAL_NODE_PORT = "portal_node_port"
     SECTOR_NODE_PORTS = "sector_node_ports"
     HTTP = "http"
@@ -132,6 +136,9 @@ LISTENERS: dict[Endpoint, Listener] = {
     Endpoint.CLUSTER_STORE_PEERS: Listener(ports=(2380,), roles=_CONTROL_PLANE),
     # Shows a certificate that the kubelet made for itself.
     Endpoint.KUBELET: Listener(ports=(10250,), roles=_KUBERNETES),
+    # VXLAN and health checks of Cilium (its system requirements).
+    Endpoint.POD_TUNNEL: Listener(ports=(8472,), roles=_KUBERNETES, protocol=Protocol.UDP),
+    Endpoint.NODE_HEALTH: Listener(ports=(4240,), roles=_KUBERNETES),
     Endpoint.PORTAL_NODE_PORT: Listener(ports=(30080,), roles=frozenset({Role.KUBERNETES_WORKER})),
     Endpoint.SECTOR_NODE_PORTS: Listener(
         ports=tuple(range(30081, 30101)), roles=frozenset({Role.KUBERNETES_WORKER})

@@ -22,14 +22,6 @@ from estate.types import (
 )
 
 
-class NetworkPlugin(StrEnum):
-    """How pods on different nodes reach one another."""
-
-    ROUTES = "routes"
-    """A bridge on each node and static routes between them. Doesn't enforce network policy."""
-    CILIUM = "cilium"
-
-
 class CgroupDriver(StrEnum):
     """Who makes the control groups of containers."""
 
@@ -44,7 +36,6 @@ class Kubernetes(Model):
     version: Version
     pod_network: IPv4Network
     service_network: IPv4Network
-    network_plugin: NetworkPlugin
     cgroup_driver: CgroupDriver = CgroupDriver.SYSTEMD
     encryption_key: int = Field(default=1, ge=1)
     """Number of the key with which the cluster's secrets are encrypted in etcd. A higher one replaces it."""

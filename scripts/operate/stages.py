@@ -225,6 +225,12 @@ def _slowest(result: PlaybookResult, count: int = 5) -> dict[str, float]:
     return {task: round(spent, 1) for task, spent in ordered[:count]}
 
 
+def _with_toolchain(run: Run) -> Outcome:
+    """Have the tool chain: the role renders the chart of the pods' network with it."""
+    _ = run.toolchain
+    return Outcome("")
+
+
 def _validate(run: Run) -> Outcome:
     """The estate was read when the run began: this says what it holds."""
     estate = run.estate
@@ -284,7 +290,12 @@ STAGES: tuple[Stage, ...] = (
     ),
     _ansible("data", "Databases and the image registry", proofs.data, images.publish),
     _ansible("trust-services", "X-Road certificates, their status, time stamps", proofs.trust_services),
-    _ansible("cluster", "Kubernetes and the load balancer", proofs.cluster),
+    _ansible(
+        "cluster",
+        "Kubernetes and the load balancer",
+        proofs.cluster,
+        first=(lambda run: _with_toolchain(run).text, _with_toolchain),
+    ),
     _ansible("exchange", "Central server and security servers", proofs.exchange),
     Stage(
         "federation",

@@ -16,7 +16,7 @@ from estate.load import OVERLAY_VARIABLE, SECRETS_VARIABLE
 from estate.site import Environment
 from operate.failure import ExitCode, Failure
 from operate.ledger import Ledger
-from operate.locations import ROOT, lab_directory, site_directory
+from operate.locations import ROOT, cache_home, lab_directory, site_directory
 from operate.secrets import SecretStore
 
 DEFAULT_LAB = "lab"
@@ -118,6 +118,7 @@ class Workspace:
             "SMARTGOUV_CEREMONY": str(self.ceremony_directory),
             "SMARTGOUV_TIMESTAMPING": str(self.timestamping_directory),
             "SMARTGOUV_SITE": self.site,
+            "SMARTGOUV_TOOLCHAIN": str(cache_home()),
         }
         variables.pop(OVERLAY_VARIABLE, None)
         if self.overlay_file.exists():

@@ -42,7 +42,7 @@ def test_every_site_loads() -> None:
 
 def test_unknown_key_names_file_line_and_key(lab: Path) -> None:
     """A misspelt key is refused where it stands."""
-    line = replace(lab / "cluster.yml", "  network_plugin: routes", "  network_plugin: routes\n  colour: red")
+    line = replace(lab / "cluster.yml", "  cgroup_driver: cgroupfs", "  cgroup_driver: cgroupfs\n  colour: red")
 
     assert [f"cluster.yml:{line + 1}: unknown key 'colour' [red]"] == refusal(lab)
 

@@ -10,16 +10,9 @@ from typing import Any
 from estate.host import KUBERNETES_ROLES, Host, Role
 from estate.model import Estate, Rule
 from estate.network import LISTENERS, Endpoint
-from estate.platform import NetworkPlugin
 
-POD_INTERFACES = {
-    NetworkPlugin.ROUTES: ("cni0",),
-    NetworkPlugin.CILIUM: ("cilium_*", "lxc*"),
-}
-"""Interfaces behind which a node's pods lie."""
-
-VXLAN_PORT = 8472
-"""Where nodes exchange the packets of pods when Cilium tunnels them (Cilium, system requirements)."""
+POD_INTERFACES = ("cilium_*", "lxc*")
+"""Interfaces behind which a node's pods lie, and those of other nodes."""
 
 
 def variables(estate: Estate, host: Host) -> dict[str, Any]:
@@ -40,10 +33,7 @@ def _input_rules(estate: Estate, host: Host) -> list[dict[str, Any]]:
     for rule in estate.rules():
         if rule.destination in own:
             ports[rule.flow, _with_pods(estate, host, rule.sources), rule.protocol].update(rule.ports)
-    found = [_input_rule(*key, values) for key, values in ports.items()]
-    if _is_node(host) and estate.kubernetes.network_plugin is NetworkPlugin.CILIUM:
-        found.append(_input_rule("pods-between-nodes", _nodes(estate), "udp", {VXLAN_PORT}))
-    return found
+    return [_input_rule(*key, values) for key, values in ports.items()]
 
 
 def _input_rule(flow: str, sources: Iterable[IPv4Network], protocol: str, ports: set[int]) -> dict[str, Any]:
@@ -88,14 +78,11 @@ def _from_elsewhere(estate: Estate, rule: Rule) -> Iterable[IPv4Network]:
 
 
 def _inner_networks(estate: Estate, host: Host) -> list[dict[str, Any]]:
-    """The pods of a node: other nodes and their pods reach them directly."""
+    """The pods of a node: other nodes and their pods reach them. Which pods may, Cilium decides."""
     if not _is_node(host):
         return []
     sources = [str(estate.kubernetes.pod_network), str(estate.zone(host.zone).network)]
-    return [
-        {"interface": interface, "sources": sources}
-        for interface in POD_INTERFACES[estate.kubernetes.network_plugin]
-    ]
+    return [{"interface": interface, "sources": sources} for interface in POD_INTERFACES]
 
 
 def _is_node(host: Host) -> bool:

@@ -9,11 +9,11 @@ from estate.model import Estate
 from estate.project.ansible.secret import secret
 from estate.secrets import encryption_key
 
-EVERY_NODE = ("kube-proxy", "coredns", "pause")
+EVERY_NODE = ("kube-proxy", "coredns", "pause", "cilium")
 """Images that any node may have to run. CoreDNS has two replicas that go where there is room."""
 
-CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd")
-"""Images of the control plane's static pods."""
+CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "cilium-operator")
+"""Images of what runs on control planes alone."""
 
 
 def variables(estate: Estate, host: Host) -> dict[str, Any]:

@@ -106,10 +106,10 @@ def test_pods_of_every_node_answer_names_of_the_site(host: Any, machine: Any) ->
         assert host.check_output(asked) == "10.96.0.1"
 
 
-@pytest.mark.on("control1")
-def test_pods_are_hidden_behind_their_node_outside_of_the_cluster(host: Any) -> None:
-    rules = host.check_output("nft list table ip pod_network")
-    assert 'ip saddr 10.244.0.0/24 ip daddr != 10.244.0.0/16 oifname != "cni0" masquerade' in rules
+def test_kubelet_keeps_the_images_that_it_cannot_pull(host: Any) -> None:
+    """Those that no pod uses at the moment are gone otherwise when the disk fills up."""
+    listed = host.check_output("ctr --namespace k8s.io images ls | grep '/cilium:1.18.2 '")
+    assert "io.cri-containerd.pinned=pinned" in listed
 
 
 def test_node_forwards_what_pods_send(host: Any) -> None:
@@ -118,7 +118,7 @@ def test_node_forwards_what_pods_send(host: Any) -> None:
 
 @pytest.mark.on("worker1", "control2", "control3")
 def test_no_token_stays_on_a_node(host: Any) -> None:
-    assert not host.file("/etc/kubernetes/join.yml").exists
+    assert not host.file("/run/kubeadm-join.yml").exists
     assert not host.file("/etc/kubernetes/bootstrap-kubelet.conf").exists
 
 
@@ -130,7 +130,7 @@ def test_access_is_for_root_only_and_start_was_measured(host: Any) -> None:
 
 
 def test_node_survives_a_reboot(host: Any) -> None:
-    for unit in ("containerd", "kubelet", "pod-routes", "shared-mounts"):
+    for unit in ("containerd", "kubelet", "pod-network", "shared-mounts"):
         assert host.service(unit).is_enabled
 
 
@@ -508,3 +508,248 @@ def test_secrets_are_encrypted_in_etcd_with_the_new_key(host: Any, machine: Any,
         own = f"{KUBECTL} --server https://127.0.0.1:6443 --tls-server-name kubernetes -n {namespace}"
         assert "bm9ib2R5LW1heS1yZWFkLXRoaXM=" in machine(name).check_output(f"{own} get secret mine -o json")
         assert machine(name).file("/etc/smartgouv/kubernetes-api/encryption.yml").mode == 0o600
+
+
+@pytest.mark.on("control1")
+def test_pods_have_the_addresses_that_the_site_gives_their_node(host: Any) -> None:
+    plan = {"control1": "10.244.0.", "control2": "10.244.1.", "control3": "10.244.2.", "worker1": "10.244.3."}
+    nodes = {node["metadata"]["name"]: node["spec"]["podCIDR"] for node in read(host, "nodes")}
+    assert nodes == {name: f"{prefix}0/24" for name, prefix in plan.items()}
+    pods = [
+        pod for pod in read(host, "pods --all-namespaces") if not pod["spec"].get("hostNetwork")
+    ]  # Those of the cluster's DNS, at least.
+    assert pods
+    for pod in pods:
+        assert pod["status"]["podIP"].startswith(plan[pod["spec"]["nodeName"]])
+
+
+def test_the_agent_of_every_node_is_well_and_reaches_the_others(host: Any) -> None:
+    """It asks them one after the other, and then each minute or so."""
+    ask = "curl -sS --unix-socket /run/cilium/{socket}.sock http://localhost/{path}"
+    agent = json.loads(host.check_output(ask.format(socket="cilium", path="v1/healthz")))
+    assert agent["cilium"]["state"] == "Ok"
+    deadline = time.monotonic() + 180
+    reached: set[str] = set()
+    while reached != {*CONTROL_PLANES, "worker1"}:
+        assert time.monotonic() < deadline, reached
+        told = json.loads(host.check_output(ask.format(socket="health", path="v1beta/status")))
+        answers = {node["name"]: node["host"]["primary-address"].get("http") for node in told["nodes"] or ()}
+        # What went wrong stands in `status`.
+        reached = {name for name, answer in answers.items() if answer and not answer.get("status")}
+        time.sleep(1)
+
+
+WHERE = {"near": "control1", "far": "worker1"}
+"""Two nodes with a pod of each kind on both."""
+
+
+def pod(kind: str, where: str, image: str) -> dict[str, Any]:
+    """A pod that does nothing by itself. Programs are started in its network from its node."""
+    (container,) = RESTRICTED["containers"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"{kind}-{where}", "labels": {"kind": kind}},
+        "spec": {
+            "nodeName": WHERE[where],
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": {**RESTRICTED["securityContext"], "runAsUser": 65532},
+            "containers": [{**container, "image": image, "imagePullPolicy": "Never"}],
+        },
+    }
+
+
+def policy(name: str, **spec: Any) -> dict[str, Any]:
+    """A network policy, for every pod unless it says for which."""
+    kind = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}}
+    return {**kind, "spec": {"podSelector": {}, **spec}}
+
+
+def of_kind(kind: str) -> dict[str, Any]:
+    """Selects pods."""
+    return {"podSelector": {"matchLabels": {"kind": kind}}}
+
+
+DNS = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+    "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+}
+CLOSED = policy("closed", policyTypes=["Ingress", "Egress"])
+NAMES = policy(
+    "names", policyTypes=["Egress"], egress=[{"to": [DNS], "ports": [{"port": 53, "protocol": "UDP"}]}]
+)
+SERVING = policy(
+    "serving", **of_kind("server"), ingress=[{"from": [of_kind("client")], "ports": [{"port": 8000}]}]
+)
+ASKING = policy("asking", **of_kind("client"), policyTypes=["Egress"], egress=[{"to": [of_kind("server")]}])
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "server"},
+    "spec": {
+        "type": "NodePort",
+        "selector": {"kind": "server"},
+        "ports": [{"port": 80, "targetPort": 8000, "nodePort": 30999}],
+    },
+}
+
+
+FIREWALL = """table inet firewall
+delete table inet firewall
+table inet firewall {
+  chain input {
+    type filter hook input priority filter; policy drop;
+    ct state vmap { established : accept, related : accept, invalid : drop }
+    iif lo accept
+    ip protocol { icmp, vrrp } accept
+    iifname { "cilium_*", "lxc*" } accept
+    tcp dport { 22, 2379, 2380, 4240, 6443, 8001, 10250, 30999 } accept
+    udp dport 8472 accept
+  }
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    ct state vmap { established : accept, related : accept, invalid : drop }
+    iifname { "cilium_*", "lxc*" } accept
+    oifname { "cilium_*", "lxc*" } ip saddr 10.244.0.0/16 accept
+    ct status dnat ct original proto-dst 30999 accept
+  }
+}"""
+"""What role firewall has on a node: what isn't named is dropped."""
+
+
+class Pods:
+    """Pods of three kinds on two nodes, in a namespace of their own."""
+
+    def __init__(self, machine: Any) -> None:
+        self.machine = machine
+        self.kubectl = f"{KUBECTL} --namespace policies"
+        self.control = machine("control1")
+        image = self.control.check_output("ctr -n k8s.io images ls -q | grep '/pause:'").split()[0]
+        self.control.check_output(f"{KUBECTL} create namespace policies")
+        for name in (*CONTROL_PLANES, "worker1"):
+            machine(name).check_output(f"nft --file - <<'END'\n{FIREWALL}\nEND")
+        kinds = [(kind, where) for kind in ("server", "client", "other") for where in WHERE]
+        self.apply(SERVICE, *(pod(kind, where, image) for kind, where in kinds))
+        self.control.check_output(f"{self.kubectl} wait --for=condition=Ready pod --all --timeout=60s")
+        found = json.loads(self.control.check_output(f"{self.kubectl} get pods -o json"))["items"]
+        self.addresses = {item["metadata"]["name"]: item["status"]["podIP"] for item in found}
+        for where in WHERE:
+            self.inside(f"server-{where}", "python3 -m http.server 8000 --directory /usr/share/doc", begin=True)
+            self.wait_for(f"server-{where}")
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """Have these in the namespace."""
+        listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        self.control.check_output(f"cat <<'END' | {self.kubectl} apply --filename -\n{listed}\nEND")
+
+    def inside(self, name: str, command: str, *, begin: bool = False) -> Any:
+        """Run a command in a pod's network, or begin one that stays."""
+        node = self.machine(WHERE[name.partition("-")[2]])
+        network = node.check_output(
+            "for name in $(ls /run/netns); do ip -netns $name -4 -oneline address show dev eth0 "
+            f"| grep -qF ' {self.addresses[name]}/' && echo $name; done; true"
+        )
+        there = f"ip netns exec {network} {command}"
+        return node.run(f"systemd-run --quiet --unit={name} {there}" if begin else there)
+
+    def wait_for(self, name: str) -> None:
+        """Wait until a server answers in its own pod."""
+        command = (
+            "curl -sS --output /dev/null --retry 20 --retry-delay 1 --retry-all-errors http://127.0.0.1:8000/"
+        )
+        assert self.inside(name, command).rc == 0
+
+    def asks(self, source: str, address: str) -> bool:
+        """Whether a pod gets an answer. If not, nothing came back: not even a refusal."""
+        asked = self.inside(source, f"curl -sS --max-time 2 --output /dev/null http://{address}/")
+        assert asked.rc in (0, 28), asked.stderr
+        return bool(asked.rc == 0)
+
+    def answered(self) -> dict[str, set[bool]]:
+        """By kind of those who ask: whether servers on both nodes and their service answer."""
+        servers = [f"{self.addresses[f'server-{where}']}:8000" for where in WHERE]
+        service = self.control.check_output(
+            f"{self.kubectl} get service server -o 'jsonpath={{.spec.clusterIP}}'"
+        )
+        return {
+            kind: {self.asks(f"{kind}-{where}", to) for where in WHERE for to in (*servers, service)}
+            for kind in ("client", "other")
+        }
+
+    def learns(self, source: str) -> str:
+        """What the cluster's DNS tells a pod, asked by its service's address."""
+        node = self.machine(WHERE[source.partition("-")[2]])
+        node.check_output(
+            "cat > /run/ask-dns <<'SCRIPT'\n"
+            + ASK_DNS.format(server="10.96.0.10", name="kubernetes.default.svc.cluster.local")
+            + "\nSCRIPT"
+        )
+        return str(self.inside(source, "sh /run/ask-dns").stdout).strip()
+
+
+@pytest.fixture(scope="module")
+def pods(machine: Any) -> Iterator[Pods]:
+    """They stay until the last of these tests."""
+    made = Pods(machine)
+    yield made
+    made.control.check_output(f"{KUBECTL} delete namespace policies --wait=false")
+    for name in (*CONTROL_PLANES, "worker1"):
+        machine(name).check_output("nft delete table inet firewall")
+
+
+def test_pods_appear_outside_under_their_nodes_address(
+    pods: Pods, machine: Any, addresses: dict[str, str]
+) -> None:
+    """Nothing else knows a way back to them."""
+    machine("worker1").check_output("systemd-run --quiet --unit=outside python3 -m http.server 8001")
+    asked = f"curl -sS --output /dev/null --retry 20 --retry-all-errors http://{addresses['worker1']}:8001/"
+    assert pods.inside("client-near", asked).rc == 0
+    assert f"{addresses['control1']} - - [" in machine("worker1").check_output("journalctl --unit=outside")
+
+
+def test_policies_are_enforced_on_and_between_nodes(pods: Pods) -> None:
+    """Everything is open without any; nothing is in a closed namespace; what one names is open again."""
+    assert pods.answered() == {"client": {True}, "other": {True}}
+    pods.apply(CLOSED)
+    assert pods.answered() == {"client": {False}, "other": {False}}
+    assert pods.learns("other-far") == ""
+    pods.apply(NAMES, SERVING, ASKING)
+    assert pods.learns("other-far") == "10.96.0.1"
+    assert pods.learns("client-near") == "10.96.0.1"
+    assert pods.answered() == {"client": {True}, "other": {False}}
+
+
+def test_what_comes_to_a_node_port_is_the_nodes(pods: Pods, addresses: dict[str, str]) -> None:
+    """Whoever stands outside comes in through any node if the policy names the nodes, and doesn't otherwise."""
+
+    def came_in() -> set[bool]:
+        asked = [
+            subprocess.run(
+                [
+                    "curl",
+                    "--silent",
+                    "--max-time",
+                    "2",
+                    "--output",
+                    "/dev/null",
+                    f"http://{addresses[name]}:30999/",
+                ],
+                check=False,
+            ).returncode
+            for name in ("control2", "control3", "worker1")
+            for _ in range(4)
+        ]
+        return {code == 0 for code in asked}
+
+    pods.apply(CLOSED, SERVING)
+    # Each node lets itself in: there the kubelet asks its pods how they are.
+    assert False in came_in()
+    networks = [f"10.244.{number}.0/24" for number in range(4)] + [
+        f"{address}/32" for address in addresses.values()
+    ]
+    blocks = [{"ipBlock": {"cidr": network}} for network in networks]
+    pods.apply(policy("nodes", **of_kind("server"), ingress=[{"from": blocks, "ports": [{"port": 8000}]}]))
+    assert came_in() == {True}
+    # Addresses in a policy are those of nodes: these let no pod in.
+    pods.apply(policy("asking-all", egress=[{}], policyTypes=["Egress"]))
+    assert pods.answered() == {"client": {True}, "other": {False}}
