@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address
+from typing import Any
 
 from estate.host import Role
 from estate.model import Estate
@@ -24,26 +25,16 @@ def reachable(estate: Estate, address: IPv4Address, port: int) -> str:
     return str(address) if opened else ""
 
 
-def callers(estate: Estate, node_port: int) -> list[str]:
-    """Whom the pods behind a node port see: the nodes that the flows let one another's node ports ask.
+def callers(estate: Estate, node_port: int) -> list[dict[str, Any]]:
+    """Who may come in behind a node port, as IP blocks: nobody, or whoever isn't a pod.
 
-    Whoever asks a node port is asking the node, which passes the request on in its own name: with its address,
-    or with one among its pods' if the pod is on another node. Cilium compares addresses with those of nodes and
-    never with those of pods, so the pods' networks let no pod in.
+    Which hosts may ask node ports, the firewalls of nodes decide by the same flows. A node passes a request
+    on in its own name, with an address of its pods' network that Cilium knows to stand for somebody outside.
     """
     workers = {worker.address for worker in estate.hosts_with(Role.KUBERNETES_WORKER)}
-    sources = {
-        source
-        for rule in estate.rules()
-        if rule.destination in workers and node_port in rule.ports
-        for source in rule.sources
-    }
-    return [
-        network
-        for node in estate.kubernetes_nodes
-        if any(node.address in source for source in sources)
-        for network in (f"{node.address}/32", str(node.pod_network))
-    ]
+    if not any(rule.destination in workers and node_port in rule.ports for rule in estate.rules()):
+        return []
+    return [{"cidr": "0.0.0.0/0", "except": [str(estate.kubernetes.pod_network)]}]
 
 
 def api_servers(estate: Estate) -> tuple[str, ...]:

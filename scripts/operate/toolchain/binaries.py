@@ -25,7 +25,7 @@ _LINKING = "-s -w"
 _ENVIRONMENT = {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
 """What keeps a build apart from the settings of this machine's Go."""
 
-_ROOM_COLD_GIB = 14
+_ROOM_COLD_GIB = 20
 """Go's module and build caches after a build of everything."""
 
 

@@ -25,15 +25,12 @@ def test_a_pod_reaches_what_a_flow_opens_to_every_worker() -> None:
     assert reachable(without(estate, "databases"), DATABASE, 5432) == ""
 
 
-def test_pods_behind_a_node_port_see_the_nodes() -> None:
-    """Each with its own address and with those of its pods, among which it has another."""
+def test_no_pod_comes_in_behind_a_node_port() -> None:
+    """And nobody at all where no flow opens the port."""
     estate = load("lab")
-    found = callers(estate, 30080)
 
-    assert {"10.80.40.21/32", "10.80.131.0/24", "10.80.40.11/32"} <= set(found)
-    assert len(found) == 12
-    assert "10.80.60.11/32" not in found
-    assert callers(without(estate, "cluster-internal"), 30080) == []
+    assert callers(estate, 30080) == [{"cidr": "0.0.0.0/0", "except": ["10.80.128.0/18"]}]
+    assert callers(without(without(estate, "cluster-internal"), "published-services"), 30080) == []
 
 
 def test_the_api_is_asked_at_each_control_plane() -> None:
