@@ -118,6 +118,7 @@ def test_what_exists_is_taken_over(lab: Lab, tmp_path: Path) -> None:
     assert lab.document("smartgouv", "stack", "lab", "federation", "up")["changed"] == 0
 
 
+@pytest.mark.drill
 def test_a_lost_server_comes_back_from_its_backup(lab: Lab) -> None:
     """On a container that the lab makes anew; no key is new and no certificate ordered."""
     lab.document("smartgouv", "backup", "lab", "--host", SERVER)
