@@ -11,9 +11,9 @@ import typer
 
 from estate import EstateError
 from estate.failure_domains import losses
-from operate import applying, cluster_recovery, command_line, federation_commands, generated, hardening
+from operate import applying, cluster_recovery, command_line, federation_commands, generated
 from operate.backups import commands as backup_commands
-from operate.command_line import AllowPrune, Json, Lab, Site, require_raised
+from operate.command_line import AllowPrune, DryRun, Json, Lab, Site, require_raised
 from operate.failure import ExitCode, Failure
 from operate.files import exclusive
 from operate.locations import ROOT
@@ -42,7 +42,6 @@ application.add_typer(secrets, name="secrets")
 application.command()(backup_commands.backup)
 application.command()(backup_commands.restore)
 application.command()(cluster_recovery.recover)
-application.command()(hardening.hardening)
 
 
 class StackAction(StrEnum):
@@ -205,6 +204,17 @@ def verify(site: Site, lab: Lab = None, as_json: Json = False) -> None:
 
 
 @application.command()
+def hardening(site: Site, lab: Lab = None, as_json: Json = False) -> None:
+    """Compare the cluster's nodes with the CIS benchmark: what it finds is mended, or waived with a reason."""
+    from operate import hardening as benchmark
+
+    report = Report(as_json=as_json)
+    with command_line.reported(report), command_line.one_run(site, lab, "hardening SITE", report) as run:
+        if not benchmark.compare(run):
+            raise typer.Exit(ExitCode.FAILED)
+
+
+@application.command()
 def stack(
     site: Site,
     program: Annotated[str, typer.Argument(help="federation or platform.")],
@@ -234,7 +244,7 @@ def stack(
 def rotate(
     site: Site,
     what: Annotated[str, typer.Argument(help="What to rotate; an unknown word lists all.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: DryRun = False,
     lab: Lab = None,
     as_json: Json = False,
 ) -> None:
@@ -246,7 +256,7 @@ def rotate(
 def revoke_ca(
     site: Site,
     authority: Annotated[str, typer.Argument(help="infrastructure-tls or trust-services.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: DryRun = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask: it can't be taken back.")] = False,
     lab: Lab = None,
     as_json: Json = False,
@@ -300,7 +310,7 @@ def ceremony_root(
     shares: Annotated[
         Path | None, typer.Option("--shares", help="Folder with the shares; the first ceremony writes them.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: DryRun = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask: everybody agreed.")] = False,
     lab: Lab = None,
     as_json: Json = False,

@@ -12,7 +12,7 @@ import typer
 from estate import Estate
 from estate.host import Role
 from operate import command_line, remote
-from operate.command_line import Json, Lab, Site
+from operate.command_line import DryRun, Json, Lab, Site, Yes
 from operate.failure import ExitCode, Failure
 from operate.playbooks import run_playbook
 from operate.reporting import Report
@@ -34,8 +34,8 @@ def recover(
         str | None,
         typer.Option("--snapshot", help="The time of a kept snapshot to use, instead of the newest."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask: a person agreed.")] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     lab: Lab = None,
     as_json: Json = False,
 ) -> None:

@@ -22,6 +22,8 @@ from operate.workspace import Workspace, open_workspace
 Site = Annotated[str, typer.Argument(help="A site under inventories/.")]
 Lab = Annotated[str | None, typer.Option("--lab", help="Which lab, where the site is one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for programs.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask: a person agreed.")]
 AllowPrune = Annotated[
     bool,
     typer.Option("--allow-prune", help="Members may leave the federation, and access may be taken away."),

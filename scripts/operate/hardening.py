@@ -1,4 +1,4 @@
-"""scripts/smartgouv hardening: the cluster's nodes against the CIS Kubernetes benchmark, by kube-bench.
+"""The cluster's nodes against the CIS Kubernetes benchmark, by kube-bench.
 
 What the benchmark finds has to be mended, or waived in the site's data with a reason.
 """
@@ -12,16 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-import typer
-
 from estate import Estate
 from estate.host import Role
-from operate import command_line, remote
+from operate import remote
 from operate.acceptance import evidence
 from operate.acceptance.result import Check
-from operate.command_line import Json, Lab, Site
-from operate.failure import ExitCode
-from operate.reporting import Report
 from operate.run import Run
 
 _NODE = ("node",)
@@ -46,37 +41,34 @@ class Finding(NamedTuple):
     seen: str
 
 
-def hardening(site: Site, lab: Lab = None, as_json: Json = False) -> None:
-    """Compare the cluster's nodes with the CIS benchmark: what it finds is mended, or waived with a reason."""
-    report = Report(as_json=as_json)
-    with command_line.reported(report), command_line.one_run(site, lab, "hardening SITE", report) as run:
-        started = time.monotonic()
-        with report.working("hardening"):
-            checks = judged(found(run), {waiver.check: waiver.reason for waiver in run.estate.waivers})
-        failed = [check for check in checks if not check.passed]
-        waived = sum(check.detail.startswith("waived") for check in checks)
-        folder = run.workspace.new_run("hardening")
-        evidence.write(folder, checks)
-        for check in failed:
-            report.warning(f"{check.name}: {check.detail}")
-        result = "failed" if failed else "ok"
-        run.record("hardening", result=result, checks=len(checks), waived=waived, failed=len(failed))
-        report.done(
-            "hardening",
-            time.monotonic() - started,
-            f"{len(checks) - waived - len(failed)} checks met, {waived} waived, {len(failed)} open; "
-            f"evidence in {folder}",
-        )
-        report.document(
-            {
-                "site": site,
-                "result": result,
-                "evidence": str(folder),
-                "checks": [asdict(check) for check in checks],
-            }
-        )
-        if failed:
-            raise typer.Exit(ExitCode.FAILED)
+def compare(run: Run) -> bool:
+    """Judge the cluster and leave evidence: whether nothing is open. Failure if a node can't be asked."""
+    report, started = run.report, time.monotonic()
+    with report.working("hardening"):
+        checks = judged(found(run), {waiver.check: waiver.reason for waiver in run.estate.waivers})
+    failed = [check for check in checks if not check.passed]
+    waived = sum(check.detail.startswith("waived") for check in checks)
+    folder = run.workspace.new_run("hardening")
+    evidence.write(folder, checks)
+    for check in failed:
+        report.warning(f"{check.name}: {check.detail}")
+    result = "failed" if failed else "ok"
+    run.record("hardening", result=result, checks=len(checks), waived=waived, failed=len(failed))
+    report.done(
+        "hardening",
+        time.monotonic() - started,
+        f"{len(checks) - waived - len(failed)} checks met, {waived} waived, {len(failed)} open; "
+        f"evidence in {folder}",
+    )
+    report.document(
+        {
+            "site": run.workspace.site,
+            "result": result,
+            "evidence": str(folder),
+            "checks": [asdict(check) for check in checks],
+        }
+    )
+    return not failed
 
 
 def found(run: Run) -> list[Finding]:

@@ -9,14 +9,13 @@ from typing import Annotated
 import typer
 
 from operate import command_line
-from operate.command_line import Json, Lab, Site
+from operate.command_line import DryRun, Json, Lab, Site, Yes
 from operate.failure import ExitCode
 from operate.reporting import Report
 
 Folder = Annotated[
     Path | None, typer.Option("--folder", help="Where backups lie, instead of this machine's own folder.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 _LATEST = "latest"
 
@@ -80,7 +79,7 @@ def restore(
         typer.Option("--force", help="Replace a server that isn't empty; take a backup of another system."),
     ] = False,
     dry_run: DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask: a person agreed.")] = False,
+    yes: Yes = False,
     lab: Lab = None,
     as_json: Json = False,
 ) -> None:
