@@ -6,7 +6,6 @@ import fcntl
 import json
 import math
 import shutil
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cluster_store import ERRORS, Store
 from ansible.module_utils.control_plane_programs import API_PROGRAM, OTHER_PROGRAMS, end, started_before
+from ansible.module_utils.patience import waited
 
 DOCUMENTATION = """
 module: etcd_recovery
@@ -169,14 +169,12 @@ class Recovery:
     def start(self) -> None:
         """Have the kubelet start the control plane, and wait until etcd serves as the only member."""
         self._module.run_command(["systemctl", "start", "kubelet"], check_rc=True)
-        deadline = time.monotonic() + self._given["deadline_seconds"]
-        while not self.is_alone():
-            if time.monotonic() > deadline:
-                self._module.fail_json(
-                    msg=f"etcd doesn't serve within {self._given['deadline_seconds']} s. Next: journalctl "
-                    "--unit kubelet on this host, then the same command again"
-                )
-            time.sleep(1)
+        deadline = self._given["deadline_seconds"]
+        trouble = waited(lambda: "" if self.is_alone() else f"etcd doesn't serve within {deadline} s", deadline)
+        if trouble:
+            self._module.fail_json(
+                msg=f"{trouble}. Next: journalctl --unit kubelet on this host, then the same command again"
+            )
 
     def is_alone(self) -> bool:
         """Whether etcd serves with this member and no other."""

@@ -21,6 +21,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.cluster_store import ERRORS, Member, Store
 from ansible.module_utils.control_plane_programs import API_PROGRAM, OTHER_PROGRAMS, end, started_before
+from ansible.module_utils.patience import waited
 
 DOCUMENTATION = """
 module: kubeadm_node
@@ -423,14 +424,6 @@ class Node:
     def publish(self, configuration: str) -> None:
         """Show the cluster's configuration to control planes that join."""
         self._run("kubeadm", "init", "phase", "upload-config", "kubeadm", "--config", configuration)
-
-
-def waited(trouble: Callable[[], str], deadline_seconds: float) -> str:
-    """The trouble that is left when it has gone or the deadline has passed: empty if it has gone."""
-    deadline = time.monotonic() + deadline_seconds
-    while (found := trouble()) and time.monotonic() < deadline:
-        time.sleep(1)
-    return found
 
 
 def found_in(pattern: str, text: str) -> str:

@@ -60,7 +60,7 @@ class Host:
 @pytest.fixture
 def etcd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module, with a control plane's files below a folder of the test's."""
-    for shared in ("cluster_store", "control_plane_programs"):
+    for shared in ("cluster_store", "control_plane_programs", "patience"):
         sys.modules[f"ansible.module_utils.{shared}"] = loaded(f"roles/kubernetes/module_utils/{shared}.py")
     found = loaded("roles/kubernetes/library/etcd_recovery.py")
     places = {"MEMBER": "member", "FORMER": "former", "DATA": "", "FINISHED": "FINISHED", "BEGUN": "BEGUN"}

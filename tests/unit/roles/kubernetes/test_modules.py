@@ -26,7 +26,7 @@ registry.test/a:1                application/vnd.oci.image.manifest.v1+json {DIG
 
 def module(name: str) -> ModuleType:
     # As Ansible finds it for the role's modules.
-    for shared in ("cluster_store", "control_plane_programs"):
+    for shared in ("cluster_store", "control_plane_programs", "patience"):
         sys.modules[f"ansible.module_utils.{shared}"] = loaded(f"roles/kubernetes/module_utils/{shared}.py")
     return loaded(f"roles/kubernetes/library/{name}.py")
 
